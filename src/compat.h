@@ -1,0 +1,12 @@
+/*
+ * compat.h: the differences between PostgreSQL 15, 16, 17 and 18 that this extension meets, and the
+ * only place where PG_VERSION_NUM is looked at.
+ */
+#ifndef TIDEMARK_COMPAT_H
+#define TIDEMARK_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "tidemark needs PostgreSQL 15 or newer"
+#endif
+
+#endif

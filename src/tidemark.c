@@ -1,0 +1,92 @@
+/*
+ * tidemark.c: load: settings, hooks, shared memory.
+ *
+ * The library works in two ways. Loaded on demand by a session that calls one of its functions, it has
+ * the foreign data wrapper, the aggregates and the triggers that keep materialised parts right. Loaded with
+ * shared_preload_libraries it has shared memory and workers too: ingestion and moving frontiers
+ * need that, and so does every session's planner hook from its first query on.
+ *
+ * Each module that hooks into PostgreSQL calls the hook that was there before.
+ */
+#include "tidemark.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+bool tidemark_use_continuous = true;
+bool tidemark_continuous_views = false;
+bool tidemark_exact_float_sums = true;
+bool tidemark_maintain = true;
+bool tidemark_preloaded = false;
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static void
+define_settings(void)
+{
+	DefineCustomBoolVariable(
+		"tidemark.use_continuous",
+		"Answers continuous views from their materialised part and the live tail.",
+		"When off, a continuous view is the plain view that it is declared as.",
+		&tidemark_use_continuous, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tidemark.continuous_views",
+							 "CREATE VIEW over a stream makes a continuous view if it can.", NULL,
+							 &tidemark_continuous_views, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tidemark.exact_float_sums",
+							 "Sums and averages of floats in queries over streams are exact.",
+							 "Continuous views are always maintained with exact sums.",
+							 &tidemark_exact_float_sums, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tidemark.maintain",
+							 "The maintainer moves the frontiers of continuous views.",
+							 "When off, views stay right and their live tails grow.",
+							 &tidemark_maintain, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+void
+tidemark_require_preload(const char *feature)
+{
+	if (tidemark_preloaded)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s needs the tidemark library to be loaded when the server starts", feature),
+			 errhint("Add this line to postgresql.conf and restart the server: "
+					 "shared_preload_libraries = 'tidemark'")));
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+}
+
+static void
+start_shared_memory(void)
+{
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+}
+
+void
+_PG_init(void)
+{
+	tidemark_preloaded = process_shared_preload_libraries_in_progress;
+	define_settings();
+	MarkGUCPrefixReserved("tidemark");
+
+	if (!tidemark_preloaded)
+		return;
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}

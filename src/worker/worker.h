@@ -1,0 +1,24 @@
+/*
+ * worker.h: the processes. One launcher a cluster; in each database that has the extension one
+ * maintainer (moves frontiers, starts the ingest workers) and one worker per ingestion.
+ */
+#ifndef TIDEMARK_WORKER_H
+#define TIDEMARK_WORKER_H
+
+/* At load, from _PG_init, only when preloaded. */
+extern void worker_init(void);
+
+/* Shared memory: sizes at request time, set-up at startup. */
+extern Size worker_shmem_size(void);
+extern void worker_shmem_startup(void);
+
+/*
+ * The catalogue changed in this transaction: at its commit wake the maintainer of this database (through
+ * the launcher if there is none yet).
+ */
+extern void worker_wake_at_commit(void);
+
+/* Wakes the maintainer of this database now, if it runs. Cheap; from any backend. */
+extern void worker_wake_maintainer(void);
+
+#endif
