@@ -16,6 +16,8 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "worker/worker.h"
+
 PG_MODULE_MAGIC;
 
 void _PG_init(void);
@@ -67,6 +69,7 @@ request_shared_memory(void)
 {
 	if (previous_shmem_request)
 		previous_shmem_request();
+	RequestAddinShmemSpace(worker_shmem_size());
 }
 
 static void
@@ -74,6 +77,7 @@ start_shared_memory(void)
 {
 	if (previous_shmem_startup)
 		previous_shmem_startup();
+	worker_shmem_startup();
 }
 
 void
@@ -89,4 +93,5 @@ _PG_init(void)
 	shmem_request_hook = request_shared_memory;
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = start_shared_memory;
+	worker_init();
 }
