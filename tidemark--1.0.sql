@@ -279,48 +279,48 @@ CREATE FUNCTION tidemark.exact_sum_result_average(internal) RETURNS float8
 COMMENT ON FUNCTION tidemark.exact_sum_result_average(internal) IS 'implementation of exact sums: the sum divided by the count, rounded once';
 
 CREATE AGGREGATE tidemark.exact_sum(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_float8,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float8,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float8,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float8) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_sum(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_float4,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float4,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float4,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float4) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float4) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float8) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
