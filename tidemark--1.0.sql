@@ -80,3 +80,95 @@ CREATE TABLE tidemark.frontier (
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
+
+-- ------------------------------------------------------------------------------------------------
+-- Exact sums of floats (src/aggregate/): independent of the order of the rows, rounded once.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.exact_sum_add(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_add_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_add(internal, float8) IS 'implementation of exact sums: adds a value';
+
+CREATE FUNCTION tidemark.exact_sum_add(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_add_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_add(internal, float4) IS 'implementation of exact sums: adds a value';
+
+CREATE FUNCTION tidemark.exact_sum_subtract(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_subtract_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_subtract(internal, float8) IS 'implementation of exact sums: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_sum_subtract(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_subtract_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_subtract(internal, float4) IS 'implementation of exact sums: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_sum_combine(internal, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_combine(internal, internal) IS 'implementation of exact sums: adds a partial sum';
+
+CREATE FUNCTION tidemark.exact_sum_serialize(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'exact_sum_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_serialize(internal) IS 'implementation of exact sums: a partial sum for another process';
+
+CREATE FUNCTION tidemark.exact_sum_deserialize(bytea, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_sum_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_deserialize(bytea, internal) IS 'implementation of exact sums: a partial sum from another process';
+
+CREATE FUNCTION tidemark.exact_sum_result_float8(internal) RETURNS float8
+    AS 'MODULE_PATHNAME', 'exact_sum_result_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_result_float8(internal) IS 'implementation of exact sums: the sum, rounded once';
+
+CREATE FUNCTION tidemark.exact_sum_result_float4(internal) RETURNS float4
+    AS 'MODULE_PATHNAME', 'exact_sum_result_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_result_float4(internal) IS 'implementation of exact sums: the sum, rounded once';
+
+CREATE FUNCTION tidemark.exact_sum_result_average(internal) RETURNS float8
+    AS 'MODULE_PATHNAME', 'exact_sum_result_average' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_sum_result_average(internal) IS 'implementation of exact sums: the sum divided by the count, rounded once';
+
+CREATE AGGREGATE tidemark.exact_sum(float8) (
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    FINALFUNC = tidemark.exact_sum_result_float8,
+    COMBINEFUNC = tidemark.exact_sum_combine,
+    SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
+    MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
+    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float8,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.exact_sum(float8) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
+GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float8) TO PUBLIC;
+
+CREATE AGGREGATE tidemark.exact_sum(float4) (
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    FINALFUNC = tidemark.exact_sum_result_float4,
+    COMBINEFUNC = tidemark.exact_sum_combine,
+    SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
+    MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
+    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float4,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.exact_sum(float4) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
+GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float4) TO PUBLIC;
+
+CREATE AGGREGATE tidemark.exact_avg(float8) (
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    FINALFUNC = tidemark.exact_sum_result_average,
+    COMBINEFUNC = tidemark.exact_sum_combine,
+    SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
+    MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
+    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.exact_avg(float8) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
+GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float8) TO PUBLIC;
+
+CREATE AGGREGATE tidemark.exact_avg(float4) (
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    FINALFUNC = tidemark.exact_sum_result_average,
+    COMBINEFUNC = tidemark.exact_sum_combine,
+    SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
+    MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
+    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
+GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
