@@ -121,7 +121,7 @@ build_and_install() { # [WERROR=1]
 	tar -C "$root" --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude=./tmp_check -cf - . | tar -C "$work/tree" -xf -
 	chown -R "$(server_user)" "$work/tree"
 	say "building for $("$pg_config" --version)"
-	as_server_user make -s -C "$work/tree" -j"$(nproc)" PG_CONFIG="$pg_config" "$@"
+	as_server_user make -s -C "$work/tree" -j"$(nproc)" PG_CONFIG="$pg_config" "$@" || return 1
 	as_root make -s -C "$work/tree" PG_CONFIG="$pg_config" "$@" install
 }
 

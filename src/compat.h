@@ -9,4 +9,8 @@
 #error "tidemark needs PostgreSQL 15 or newer"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+#endif
+
 #endif
