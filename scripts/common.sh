@@ -8,6 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${TIDEMARK_CACHE:-${HOME:-/tmp}/.cache/tidemark}
 pg_config=${PG_CONFIG:-}
 work=
+started=() # processes in the background, which end_everything ends
 
 say() { echo "== $*"; }
 fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
@@ -86,11 +87,11 @@ make_work_directory() {
 	trap 'exit 143' TERM HUP
 }
 
-# Ends what a process-id file under $work names, if it is still what the file is of.
-end_by_file() { # FILE
+# Ends the server that a process-id file names, if there still is one.
+end_server() { # FILE
 	local pid
 	pid=$(head -1 "$1")
-	[ -n "$pid" ] && tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | grep -qE '^(postgres|.*/postgres|java|.*/mock_broker)$' || return 0
+	[ -n "$pid" ] && tr '\0' '\n' < "/proc/$pid/cmdline" 2> /dev/null | grep -qE '^(.*/)?postgres$' || return 0
 	kill -QUIT "$pid" 2> /dev/null || true # a server's immediate end takes its children along
 	for _ in $(seq 50); do
 		kill -0 "$pid" 2> /dev/null || return 0
@@ -100,14 +101,18 @@ end_by_file() { # FILE
 }
 
 end_everything() {
-	local status=$? file
+	local status=$? file pid
 	trap - EXIT
 	trap '' INT TERM HUP
+	for pid in ${started[@]+"${started[@]}"}; do
+		kill "$pid" 2> /dev/null || continue
+		wait "$pid" 2> /dev/null || true
+	done
 	if [ -n "$work" ]; then
-		for file in $(find "$work" \( -name postmaster.pid -o -name kafka.pid -o -name mock_broker.pid \) 2> /dev/null); do
+		for file in $(find "$work" \( -name postmaster.pid -o -name kafka.pid \) 2> /dev/null); do
 			case $file in
 			*/kafka.pid) "$root/scripts/kafka" kill "$(dirname "$file")" ;;
-			*) end_by_file "$file" ;;
+			*) end_server "$file" ;;
 			esac
 		done
 		if [ -n "${keep:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
@@ -127,11 +132,14 @@ build_and_install() { # [WERROR=1]
 
 # --- a throw-away server -------------------------------------------------------------------------
 
-# Data and socket in $work/DIR; the port is only the socket's number, unless the settings say otherwise.
+# Data and socket in $work/DIR. Only the server's user and root reach the socket; where the settings make it listen on
+# TCP, the password in $work/DIR/password is asked for.
 start_server() { # DIR PORT SETTINGS
 	local dir=$work/$1
 	as_root install -d -o "$(server_user)" "$dir"
-	as_server_user "$bindir/initdb" -D "$dir/data" -U postgres -A trust -N -E UTF8 --locale=C > "$work/initdb.log" 2>&1 || {
+	od -An -N12 -tx1 /dev/urandom | tr -d ' \n' | as_server_user sh -c 'umask 077 && cat > "$1"' sh "$dir/password"
+	as_server_user "$bindir/initdb" -D "$dir/data" -U postgres --auth-local=trust --auth-host=scram-sha-256 \
+		--pwfile="$dir/password" -N -E UTF8 --locale=C > "$work/initdb.log" 2>&1 || {
 		cat "$work/initdb.log"
 		return 1
 	}
@@ -139,6 +147,7 @@ start_server() { # DIR PORT SETTINGS
 	port = $2
 	listen_addresses = ''
 	unix_socket_directories = '$dir'
+	unix_socket_permissions = 0700
 	shared_preload_libraries = 'tidemark'
 	max_worker_processes = 32
 	$3
@@ -147,6 +156,13 @@ start_server() { # DIR PORT SETTINGS
 		tail -n 30 "$dir/log"
 		return 1
 	}
+}
+
+sql() { # DIR DATABASE ARGUMENT...: psql, with errors as errors
+	local dir=$1 database=$2
+	shift 2
+	as_server_user "$bindir/psql" -X -q -v ON_ERROR_STOP=1 -h "$work/$dir" -p "$(sed -n 4p "$work/$dir/data/postmaster.pid")" \
+		-U postgres -d "$database" "$@"
 }
 
 stop_server() { # DIR
