@@ -10,6 +10,9 @@
 #include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "tidemark needs PostgreSQL 15 or newer"

@@ -293,6 +293,7 @@ lead_of_quotient(const Digits *digits, int64 divisor, Leading *leading)
 	int found = 0;
 	int i;
 
+	leading->place = digits->base; /* of the first digit that is found: there is one */
 	for (i = digits->count - 1; found < 3; i--)
 	{
 		uint32 quotient = divide_digit(&rest, i >= 0 ? digits->digit[i] : 0, divisor);
