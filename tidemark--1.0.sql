@@ -121,6 +121,11 @@ CREATE FUNCTION tidemark.forget_stream(oid) RETURNS void
 COMMENT ON FUNCTION tidemark.forget_stream(oid) IS 'for tidemark.on_drop: frees what shared memory knows of a dropped stream';
 REVOKE ALL ON FUNCTION tidemark.forget_stream(oid) FROM PUBLIC;
 
+CREATE FUNCTION tidemark.restart_views(stream regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_restart_views';
+COMMENT ON FUNCTION tidemark.restart_views(regclass) IS 'materialise a stream''s continuous views anew, from the start';
+REVOKE ALL ON FUNCTION tidemark.restart_views(regclass) FROM PUBLIC;
+
 CREATE FUNCTION tidemark.event_time_text(stream regclass, ticks bigint) RETURNS text
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'tidemark_event_time_text';
 COMMENT ON FUNCTION tidemark.event_time_text(regclass, bigint)
@@ -173,6 +178,41 @@ CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookbac
 COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
+CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void
+    LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + timeout;
+    target int8;
+    reached int8;
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'wait_until_maintained can''t see changes in a % transaction', current_setting('transaction_isolation')
+            USING ERRCODE = 'active_sql_transaction';
+    END IF;
+    IF NOT EXISTS (SELECT FROM tidemark.view v WHERE v.relid = wait_until_maintained.view) THEN
+        RAISE EXCEPTION '"%" is not a continuous view', view USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
+    LOOP
+        SELECT f.frontier INTO reached FROM tidemark.frontier f WHERE f.relid = wait_until_maintained.view;
+        EXIT WHEN target IS NULL OR reached >= target;
+        IF clock_timestamp() > deadline THEN
+            RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
+                USING ERRCODE = 'query_canceled',
+                      HINT = 'See tidemark.continuous_views; long transactions that have written to the stream hold the frontier back.';
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tidemark.wait_until_maintained(regclass, interval)
+    IS 'wait until a view''s frontier has reached what is its stream''s watermark at the call';
+
+CREATE FUNCTION tidemark.current_watermark(stream regclass) RETURNS int8
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_current_watermark';
+COMMENT ON FUNCTION tidemark.current_watermark(regclass) IS 'the watermark as it follows from the committed rows now, in ticks; null: none yet';
+REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass) FROM PUBLIC;
+
 CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,
        v.stream,
@@ -224,6 +264,13 @@ BEGIN
     END LOOP;
     DELETE FROM tidemark.ingest WHERE topic IN
         (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0);
+    -- a partition that goes takes rows with it; whose it was can't be told any more
+    IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+                WHERE d.object_type = 'trigger' AND d.address_names[array_length(d.address_names, 1)] = 'tidemark_truncate') THEN
+        PERFORM tidemark.restart_views(s.relid)
+           FROM tidemark.stream s JOIN pg_class c ON c.oid = s.relid AND c.relkind = 'p'
+          WHERE s.relid <> ALL (coalesce(gone_streams, '{}'));
+    END IF;
     PERFORM tidemark.forget_stream(relid) FROM tidemark.stream WHERE relid = ANY (gone_streams);
     DELETE FROM tidemark.stream WHERE relid = ANY (gone_streams);
 END

@@ -94,6 +94,10 @@ _PG_init(void)
 	tidemark_preloaded = process_shared_preload_libraries_in_progress;
 	define_settings();
 	MarkGUCPrefixReserved("tidemark");
+	{
+		extern void worker_init(void);
+		worker_init();
+	}
 	answer_init();
 	define_init();
 

@@ -46,6 +46,7 @@ PG_FUNCTION_INFO_V1(tidemark_create_stream);
 PG_FUNCTION_INFO_V1(tidemark_alter_stream);
 PG_FUNCTION_INFO_V1(tidemark_drop_stream);
 PG_FUNCTION_INFO_V1(tidemark_forget_stream);
+PG_FUNCTION_INFO_V1(tidemark_restart_views);
 PG_FUNCTION_INFO_V1(tidemark_event_time_text);
 
 #define TRUNCATE_TRIGGER "tidemark_truncate"
@@ -145,11 +146,14 @@ depend_on_column(Oid relid, AttrNumber attnum)
 
 /* Is there an index that scans by event time? */
 static bool
-has_time_index(Relation rel, AttrNumber attnum)
+has_time_index(Oid relid, AttrNumber attnum)
 {
+	Relation rel = relation_open(relid, NoLock);
+	List *indexes = RelationGetIndexList(rel);
 	ListCell *cell;
 
-	foreach (cell, RelationGetIndexList(rel))
+	relation_close(rel, NoLock);
+	foreach (cell, indexes)
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 		bool leads = index->rd_index->indkey.values[0] == attnum && index->rd_index->indisvalid &&
@@ -163,17 +167,16 @@ has_time_index(Relation rel, AttrNumber attnum)
 }
 
 static void
-create_time_index(Relation rel, AttrNumber attnum, const char *kind)
+create_time_index(Oid relid, AttrNumber attnum, const char *kind)
 {
 	static const char *const brin_class[] = {"timestamp_minmax_multi_ops",
 											 "timestamptz_minmax_multi_ops",
 											 "date_minmax_multi_ops", "int8_minmax_multi_ops"};
 	static const Oid types[] = {TIMESTAMPOID, TIMESTAMPTZOID, DATEOID, INT8OID};
-	Oid relid = RelationGetRelid(rel);
 	char *table = qualified_name(relid);
 	const char *column = quote_identifier(get_attname(relid, attnum, false));
 
-	if (strcmp(kind, "none") == 0 || has_time_index(rel, attnum))
+	if (strcmp(kind, "none") == 0 || has_time_index(relid, attnum))
 		return;
 	if (strcmp(kind, "btree") == 0)
 	{
@@ -339,6 +342,7 @@ tidemark_create_stream(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("\"%s\" is a stream already", RelationGetRelationName(rel)),
 						errhint("tidemark.alter_stream changes it.")));
+	relation_close(rel, NoLock); /* the statements below want it closed; the lock stays */
 	attnum = require_event_time(relid, column);
 	type = get_atttype(relid, attnum);
 	require_choice("time_index", index_kind, index_choices, lengthof(index_choices));
@@ -346,8 +350,7 @@ tidemark_create_stream(PG_FUNCTION_ARGS)
 					   PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4), relid);
 
 	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
-	create_time_index(rel, attnum, index_kind);
-	relation_close(rel, NoLock);
+	create_time_index(relid, attnum, index_kind);
 	add_constraints(relid, column, type);
 	tables = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 	foreach (cell, tables)
@@ -527,6 +530,13 @@ restart_views(Oid stream)
 	foreach (cell, views_of_stream(stream))
 		correct_restart(lfirst_oid(cell));
 	worker_wake_at_commit();
+}
+
+Datum
+tidemark_restart_views(PG_FUNCTION_ARGS)
+{
+	restart_views(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
 }
 
 static void

@@ -70,6 +70,8 @@ typedef struct Progress
 /* Of Progress; in TopMemoryContext. */
 static List *streams = NIL;
 
+PG_FUNCTION_INFO_V1(tidemark_current_watermark);
+
 /* ---- watermarks ------------------------------------------------------------------------------------ */
 
 /* The first value of the first row that a catalogue query returns; false if none, or null. */
@@ -124,40 +126,73 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 	return select_int64(sql, bounded ? 2 : 1, types, values, NULL, stream->time_type, greatest);
 }
 
-/*
- * Brings the stream's watermark up to date, in the catalogue too. It never goes back.
- */
+typedef struct Watermark
+{
+	Ticks watermark;
+	Ticks greatest; /* event time seen */
+} Watermark;
+
+/* As the catalogue has it; TICKS_MIN: none yet. */
+static Watermark
+stored_watermark(Oid stream)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(stream)};
+	Watermark stored = {TICKS_MIN, TICKS_MIN};
+
+	(void) select_int64("SELECT watermark FROM tidemark.stream WHERE relid = $1", 1, types, values,
+						NULL, INT8OID, &stored.watermark);
+	(void) select_int64("SELECT greatest FROM tidemark.stream WHERE relid = $1", 1, types, values,
+						NULL, INT8OID, &stored.greatest);
+	return stored;
+}
+
+/* As it follows from the stored one and the rows committed since. It never goes back. */
+static Watermark
+current_watermark(const Stream *stream, Watermark stored)
+{
+	Watermark now = stored;
+	Ticks watermark;
+
+	(void) greatest_after(stream, stored.greatest, &now.greatest);
+	now.greatest = Max(now.greatest, stored.greatest);
+	if (!watermark_of_ingestion(stream->relid, &watermark))
+		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+	now.watermark = Max(watermark, stored.watermark);
+	return now;
+}
+
+Datum
+tidemark_current_watermark(PG_FUNCTION_ARGS)
+{
+	Stream stream;
+	Watermark now;
+
+	if (!stream_lookup(PG_GETARG_OID(0), &stream))
+		PG_RETURN_NULL();
+	now = current_watermark(&stream, stored_watermark(stream.relid));
+	if (now.watermark == TICKS_MIN)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(now.watermark);
+}
+
+/* Brings the stream's watermark in the catalogue up to date. */
 static Ticks
 advance_watermark(const Stream *stream)
 {
+	Watermark old = stored_watermark(stream->relid);
+	Watermark now = current_watermark(stream, old);
 	Oid types[] = {OIDOID, INT8OID, INT8OID};
-	Datum values[] = {ObjectIdGetDatum(stream->relid), 0, 0};
-	char nulls[] = {' ', ' ', ' ', '\0'};
-	Ticks old_greatest = TICKS_MIN;
-	Ticks old_watermark = TICKS_MIN;
-	Ticks greatest;
-	Ticks watermark;
+	Datum values[] = {ObjectIdGetDatum(stream->relid), Int64GetDatum(now.watermark),
+					  Int64GetDatum(now.greatest)};
+	char nulls[] = {' ', now.watermark == TICKS_MIN ? 'n' : ' ',
+					now.greatest == TICKS_MIN ? 'n' : ' ', '\0'};
 
-	(void) select_int64("SELECT greatest FROM tidemark.stream WHERE relid = $1", 1, types, values,
-						NULL, INT8OID, &old_greatest);
-	(void) select_int64("SELECT watermark FROM tidemark.stream WHERE relid = $1", 1, types, values,
-						NULL, INT8OID, &old_watermark);
-	greatest = old_greatest;
-	(void) greatest_after(stream, old_greatest, &greatest);
-	greatest = Max(greatest, old_greatest);
-	if (!watermark_of_ingestion(stream->relid, &watermark))
-		watermark = ticks_minus(greatest, stream->allowed_delay);
-	watermark = Max(watermark, old_watermark);
-	if (watermark == old_watermark && greatest == old_greatest)
-		return watermark;
-
-	values[1] = Int64GetDatum(watermark);
-	values[2] = Int64GetDatum(greatest);
-	nulls[1] = watermark == TICKS_MIN ? 'n' : ' ';
-	(void) catalog_execute(
-		"UPDATE tidemark.stream SET watermark = $2, greatest = $3 WHERE relid = $1", 3, types,
-		values, nulls);
-	return watermark;
+	if (now.watermark != old.watermark || now.greatest != old.greatest)
+		(void) catalog_execute(
+			"UPDATE tidemark.stream SET watermark = $2, greatest = $3 WHERE relid = $1", 3, types,
+			values, nulls);
+	return now.watermark;
 }
 
 /* ---- transactions of a round ------------------------------------------------------------------------- */
