@@ -81,7 +81,7 @@ database_to_clear(Node *stmt)
 	if (name == NULL)
 		return InvalidOid;
 	database = get_database_oid(name, true);
-	if (!OidIsValid(database) || database == MyDatabaseId || !database_owner_ok(database))
+	if (!OidIsValid(database) || database == MyDatabaseId || !compat_owns_database(database))
 		return InvalidOid;
 	return database;
 }
