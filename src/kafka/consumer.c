@@ -51,8 +51,17 @@ struct KafkaConsumer
 	rd_kafka_message_t **batch;
 };
 
-static const char *const consumer_defaults[] = {"queued.max.messages.kbytes", "32768",
-												"reconnect.backoff.max.ms", "2000", NULL};
+/*
+ * A fetcher that finds the queue full looks again after a second, so the queue must hold what a fast reader takes in that time, or
+ * reading stalls: 100,000 records, librdkafka's default, are a quarter of it.
+ */
+static const char *const consumer_defaults[] = {"queued.min.messages",
+												"500000",
+												"queued.max.messages.kbytes",
+												"65536",
+												"reconnect.backoff.max.ms",
+												"2000",
+												NULL};
 
 static void
 stop_reading(KafkaConsumer *consumer)
