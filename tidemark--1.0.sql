@@ -465,3 +465,20 @@ CREATE POLICY stream_owner ON tidemark.dead_letters
 GRANT SELECT, DELETE ON tidemark.dead_letters TO PUBLIC;
 
 SELECT tidemark.wake_workers();
+
+-- ------------------------------------------------------------------------------------------------
+-- Topics: a Kafka cluster is a foreign server, a topic a foreign table.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.tidemark_kafka_handler() RETURNS fdw_handler
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_handler() IS 'handler of the foreign-data wrapper tidemark_kafka';
+
+CREATE FUNCTION tidemark.tidemark_kafka_validator(text[], oid) RETURNS void
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_validator(text[], oid) IS 'checks the options of tidemark_kafka''s servers, user mappings, foreign tables and columns';
+
+CREATE FOREIGN DATA WRAPPER tidemark_kafka
+    HANDLER tidemark.tidemark_kafka_handler
+    VALIDATOR tidemark.tidemark_kafka_validator;
+COMMENT ON FOREIGN DATA WRAPPER tidemark_kafka IS 'Kafka topics as foreign tables';

@@ -12,6 +12,7 @@
 
 #include "access/table.h"
 #include "catalog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
