@@ -38,7 +38,7 @@ dead_letter_worthy(const ErrorData *error)
 		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
 		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
 		case ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION:
-		case ERRCODE_PLPGSQL_ERROR:		/* RAISE in a trigger */
+		case ERRCODE_PLPGSQL_ERROR:			 /* RAISE in a trigger */
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED: /* too long for an index or a type, too deeply nested */
 			return true;
 		default:
@@ -116,7 +116,7 @@ static SPIPlanPtr
 insert_plan(void)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {REGCLASSOID, TEXTOID,  INT4OID,  INT8OID, TIMESTAMPTZOID,
+	Oid types[] = {REGCLASSOID, TEXTOID,  INT4OID,	INT8OID, TIMESTAMPTZOID,
 				   BYTEAOID,	BYTEAOID, JSONBOID, TEXTOID, TEXTOID};
 
 	if (plan == NULL)

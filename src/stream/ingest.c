@@ -62,9 +62,9 @@
 struct RowPlan
 {
 	MemoryContext context;
-	TupleDesc desc;			 /* of the stream */
+	TupleDesc desc;			   /* of the stream */
 	AttrNumber *topic_columns; /* for each of the stream's columns: the topic's, 0: none */
-	bool *given;			 /* … != 0 */
+	bool *given;			   /* … != 0 */
 	RecordDecoder *decoder;
 	int event_column; /* index of the event time */
 	Oid event_type;
@@ -121,7 +121,7 @@ typedef struct Batch
 	RowSet *rows; /* of the chunk: for the table … */
 	RowSet *late; /* … and for the late table */
 
-	List *dead; /* of DeadLetter */
+	List *dead;	  /* of DeadLetter */
 	Ticks *times; /* of the rows that went in without the stream's triggers seeing them */
 	int ntimes;
 	PartitionChange *changes;
@@ -163,12 +163,13 @@ become_role(Ingest *ingest, Identity *before)
 	ConstraintsSetStmt *immediate = makeNode(ConstraintsSetStmt);
 
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(ingest->role)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the role that started ingestion into \"%s\" does not exist any more",
-						ingest->stream_table),
-				 errhint("Call tidemark.stop_ingest, and tidemark.start_ingest as another role with "
-						 "start_at => the offsets in tidemark.ingest_partition.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("the role that started ingestion into \"%s\" does not exist any more",
+					ingest->stream_table),
+			 errhint("Call tidemark.stop_ingest, and tidemark.start_ingest as another role with "
+					 "start_at => the offsets in tidemark.ingest_partition.")));
 	AfterTriggerSetState(immediate);
 	GetUserIdAndSecContext(&before->userid, &before->security);
 	SetUserIdAndSecContext(ingest->role, before->security | SECURITY_LOCAL_USERID_CHANGE |
@@ -315,7 +316,8 @@ latest_believed(Oid type, Interval *max_ahead)
 	if (type == TIMESTAMPTZOID)
 		return latest;
 	/* Without a time zone, the records' clock may show UTC or the server's time: the later one counts. */
-	local = DatumGetTimestamp(DirectFunctionCall1(timestamptz_timestamp, TimestampTzGetDatum(latest)));
+	local =
+		DatumGetTimestamp(DirectFunctionCall1(timestamptz_timestamp, TimestampTzGetDatum(latest)));
 	latest = Max(latest, local);
 	return type == DATEOID ? latest / USECS_PER_DAY : latest;
 }
@@ -391,7 +393,8 @@ open_tables(Batch *batch)
 	if (batch->stream == NULL)
 		return false;
 	read_settings(batch);
-	if (ingest->plan && (ingest->plan_is_stale || ingest->plan->event_column != batch->event_attnum - 1))
+	if (ingest->plan &&
+		(ingest->plan_is_stale || ingest->plan->event_column != batch->event_attnum - 1))
 		ingest_forget_plan(ingest);
 	if (ingest->plan == NULL)
 		make_plan(batch, RelationGetDescr(topic));
@@ -431,12 +434,11 @@ match_late_table(Batch *batch)
 			batch->late_given[i] = false;
 		}
 		else if (TupleDescAttr(late, i)->atttypid != TupleDescAttr(desc, source - 1)->atttypid)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of \"%s\" has another type than in stream \"%s\"",
-							NameStr(TupleDescAttr(late, i)->attname),
-							RelationGetRelationName(batch->late_table),
-							batch->ingest->stream_table)));
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of \"%s\" has another type than in stream \"%s\"",
+								   NameStr(TupleDescAttr(late, i)->attname),
+								   RelationGetRelationName(batch->late_table),
+								   batch->ingest->stream_table)));
 	}
 }
 

@@ -26,9 +26,9 @@ typedef struct IngestPartition
 	Ticks greatest;	   /* TICKS_MIN: none yet */
 	bool idle;
 
-	bool wants_idle;		   /* to be committed next */
-	TimestampTz quiet_since;   /* when the last record came, or reading began */
-	int64 last_timestamp_ms;   /* the last record's; -1: none */
+	bool wants_idle;		 /* to be committed next */
+	TimestampTz quiet_since; /* when the last record came, or reading began */
+	int64 last_timestamp_ms; /* the last record's; -1: none */
 } IngestPartition;
 
 /* A batch's rows: everything that is made from the two tables' definitions. */

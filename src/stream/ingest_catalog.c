@@ -65,8 +65,7 @@ static int64
 column(uint64 row, int number, int64 if_null, bool is_int4)
 {
 	bool isnull;
-	Datum value =
-		SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
 
 	if (isnull)
 		return if_null;
@@ -255,9 +254,8 @@ ingest_skip_lost(Ingest *ingest, int n, const int64 *first, const int64 *end, bo
 			"UPDATE tidemark.ingest_partition SET next_offset = $3 WHERE ingest = $1"
 			" AND partition = $2 AND ($5 OR next_offset NOT BETWEEN $3 AND $4)",
 			5, types);
-	prepare(&forget,
-			"DELETE FROM tidemark.ingest_partition WHERE ingest = $1 AND partition >= $2", 2,
-			types);
+	prepare(&forget, "DELETE FROM tidemark.ingest_partition WHERE ingest = $1 AND partition >= $2",
+			2, types);
 	prepare(&done, "UPDATE tidemark.ingest SET skip_lost = false WHERE id = $1", 1, types);
 	for (int i = 0; i < n; i++)
 	{

@@ -93,10 +93,11 @@ check_event_time(Oid topic, Oid stream)
 		elog(ERROR, "stream %u is not in the catalogue", stream);
 	column = get_attname(stream, description.attnum, false);
 	if (get_attnum(topic, column) == InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("topic table \"%s\" has no column \"%s\", the event time of stream \"%s\"",
-							   get_rel_name(topic), column, get_rel_name(stream)),
-						errhint("Columns go from the topic to the stream by their names.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("topic table \"%s\" has no column \"%s\", the event time of stream \"%s\"",
+						get_rel_name(topic), column, get_rel_name(stream)),
+				 errhint("Columns go from the topic to the stream by their names.")));
 }
 
 /* ---- start_at ---- */
@@ -119,10 +120,10 @@ check_offsets(Datum json)
 		char *key = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 		char *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
 
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid start_at: partition \"%s\", offset %s", key, value ? value : "null"),
-				 errhint("Offsets are given as jsonb: {\"0\": 1234, \"1\": 5678}.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid start_at: partition \"%s\", offset %s", key,
+							   value ? value : "null"),
+						errhint("Offsets are given as jsonb: {\"0\": 1234, \"1\": 5678}.")));
 	}
 	catalog_end(session);
 }
@@ -145,16 +146,17 @@ parse_start_at(const char *text)
 	else
 	{
 		TimestampTz time = DatumGetTimestampTz(
-			DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
-								ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+			DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+								Int32GetDatum(-1)));
 
 		if (TIMESTAMP_NOT_FINITE(time))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("start_at can't be infinite"),
-							errhint("Use 'earliest' or 'latest'.")));
-		json = psprintf("{\"timestamp\": %lld}",
-						(long long) (time / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-													   SECS_PER_DAY * 1000));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("start_at can't be infinite"),
+					 errhint("Use 'earliest' or 'latest'.")));
+		json =
+			psprintf("{\"timestamp\": %lld}",
+					 (long long) (time / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+													SECS_PER_DAY * 1000));
 	}
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
@@ -180,11 +182,12 @@ tidemark_start_ingest(PG_FUNCTION_ARGS)
 	if (catalog_execute("INSERT INTO tidemark.ingest (topic, stream, role, start_at)"
 						" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 						4, types, values, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("topic table \"%s\" is already ingested into \"%s\"",
-							   get_rel_name(topic), get_rel_name(stream)),
-						errhint("tidemark.resume_ingest resumes a paused ingestion; tidemark.stop_ingest "
-								"ends it and forgets its positions.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("topic table \"%s\" is already ingested into \"%s\"", get_rel_name(topic),
+						get_rel_name(stream)),
+				 errhint("tidemark.resume_ingest resumes a paused ingestion; tidemark.stop_ingest "
+						 "ends it and forgets its positions.")));
 	worker_wake_at_commit();
 	PG_RETURN_VOID();
 }
@@ -307,7 +310,8 @@ time_left(const Wait *wait)
 static void
 wait_a_little(long ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -340,7 +344,8 @@ set_goal(Wait *wait, Goal *goal)
 	{
 		if (time_left(wait) <= 0)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
-							errmsg("waiting for ingestion into \"%s\" timed out: what the topic holds is not known",
+							errmsg("waiting for ingestion into \"%s\" timed out: what the topic "
+								   "holds is not known",
 								   get_rel_name(wait->stream)),
 							errdetail_internal("%s", error)));
 		wait_a_little(LOOK_EVERY_MS);
@@ -423,11 +428,11 @@ tidemark_wait_until_ingested(PG_FUNCTION_ARGS)
 	while (!all_reached(&wait, &told))
 	{
 		if (time_left(&wait) <= 0)
-			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
-							errmsg("waiting for ingestion into \"%s\" timed out",
-								   get_rel_name(wait.stream)),
-							errdetail_internal("%s", told.data),
-							errhint("See tidemark.ingest_status.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("waiting for ingestion into \"%s\" timed out", get_rel_name(wait.stream)),
+				 errdetail_internal("%s", told.data), errhint("See tidemark.ingest_status.")));
 		wait_a_little(LOOK_EVERY_MS);
 	}
 	PG_RETURN_VOID();

@@ -167,9 +167,8 @@ complete_row(DirectInsert *direct, TupleTableSlot *row)
 		row->tts_values[i] = (Datum) 0;
 		/* In the caller's context: the value lives as long as the row. */
 		if (direct->defaults[i])
-			row->tts_values[i] =
-				ExecEvalExpr(direct->defaults[i], GetPerTupleExprContext(direct->estate),
-							 &row->tts_isnull[i]);
+			row->tts_values[i] = ExecEvalExpr(
+				direct->defaults[i], GetPerTupleExprContext(direct->estate), &row->tts_isnull[i]);
 	}
 	row->tts_tableOid = RelationGetRelid(rel);
 	if (constr && constr->has_generated_stored)

@@ -29,8 +29,8 @@
 
 #include "worker/slots.h"
 
-#define ASK_MS 2000		 /* then a signal */
-#define GIVE_UP_MS 5000	 /* then the statement finds out for itself */
+#define ASK_MS 2000		/* then a signal */
+#define GIVE_UP_MS 5000 /* then the statement finds out for itself */
 #define LOOK_EVERY_MS 20
 
 static ProcessUtility_hook_type previous_process_utility = NULL;
@@ -179,8 +179,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *query_env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	ProcessUtility_hook_type next =
-		previous_process_utility ? previous_process_utility : standard_ProcessUtility;
+	ProcessUtility_hook_type next = previous_process_utility ? previous_process_utility
+															 : standard_ProcessUtility;
 	Oid database = InvalidOid;
 
 	if (worker_shared)

@@ -47,8 +47,8 @@
 #define BATCH_MS 50
 #define POLL_RECORDS 5000
 
-#define QUIET_POLL_MS 200		 /* how long a poll waits for the first record */
-#define ASK_BROKER_MS 5000		 /* how long a question to the broker may take */
+#define QUIET_POLL_MS 200  /* how long a poll waits for the first record */
+#define ASK_BROKER_MS 5000 /* how long a question to the broker may take */
 #define LOOK_FOR_PARTITIONS_MS 5000
 #define LOOK_FOR_TOPIC_MS 1000
 /*
@@ -62,7 +62,7 @@
 /* A thousand rows and what their decoding needs, mostly; kept when the context is reset. */
 #define CHUNK_BYTES (1024 * 1024)
 
-#define RATE_MS 1000			 /* records a second are measured over this */
+#define RATE_MS 1000 /* records a second are measured over this */
 
 typedef enum SessionEnd
 {
@@ -179,7 +179,8 @@ static void
 show_waiting(IngestWorker *worker, IngestState state, const char *error)
 {
 	if (worker->slot->progress.state != state)
-		ereport(LOG, (errmsg("ingestion into \"%s\" waits: %s", worker->ingest.stream_table, error)));
+		ereport(LOG,
+				(errmsg("ingestion into \"%s\" waits: %s", worker->ingest.stream_table, error)));
 	show_state(worker, state, error);
 	write_error(worker, error);
 }
@@ -281,15 +282,16 @@ pause_for(IngestWorker *worker, long ms)
 static void
 raise_lost(Ingest *ingest, int32 partition, int64 first, int64 end)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("offset %lld of partition %d of topic \"%s\" is lost: the broker has %lld to %lld",
-					(long long) ingest->partitions[partition].next_offset, partition,
-					kafka_consumer_topic(ingest->consumer), (long long) first, (long long) end),
-			 errdetail("Records were deleted before they were read, or the topic was created anew."),
-			 errhint("To go on from the first record that the broker has: "
-					 "SELECT tidemark.resume_ingest('%s', '%s', skip_lost => true)",
-					 ingest->topic_table, ingest->stream_table)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_EXCEPTION),
+		 errmsg("offset %lld of partition %d of topic \"%s\" is lost: the broker has %lld to %lld",
+				(long long) ingest->partitions[partition].next_offset, partition,
+				kafka_consumer_topic(ingest->consumer), (long long) first, (long long) end),
+		 errdetail("Records were deleted before they were read, or the topic was created anew."),
+		 errhint("To go on from the first record that the broker has: "
+				 "SELECT tidemark.resume_ingest('%s', '%s', skip_lost => true)",
+				 ingest->topic_table, ingest->stream_table)));
 }
 
 /* Does the broker still have what we need to read next? */
@@ -307,20 +309,18 @@ check_positions(IngestWorker *worker, int n, const int64 *first, const int64 *en
 		worker->topic_missing = 0;
 	}
 	if (ingest->npartitions > n)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("topic \"%s\" has %d partitions, fewer than the %d that were read",
-						kafka_consumer_topic(ingest->consumer), n, ingest->npartitions),
-				 errdetail("The topic was created anew."),
-				 errhint("To go on from the first record that the broker has: "
-						 "SELECT tidemark.resume_ingest('%s', '%s', skip_lost => true)",
-						 ingest->topic_table, ingest->stream_table)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+						errmsg("topic \"%s\" has %d partitions, fewer than the %d that were read",
+							   kafka_consumer_topic(ingest->consumer), n, ingest->npartitions),
+						errdetail("The topic was created anew."),
+						errhint("To go on from the first record that the broker has: "
+								"SELECT tidemark.resume_ingest('%s', '%s', skip_lost => true)",
+								ingest->topic_table, ingest->stream_table)));
 	for (int i = 0; i < ingest->npartitions; i++)
 	{
 		IngestPartition *partition = &ingest->partitions[i];
 
-		if (new_topic || partition->next_offset < first[i] ||
-			partition->next_offset > end[i])
+		if (new_topic || partition->next_offset < first[i] || partition->next_offset > end[i])
 			raise_lost(ingest, i, first[i], end[i]);
 		/* Idle, and yet there is more to read: it isn't. */
 		if (end[i] > partition->next_offset)
@@ -458,8 +458,7 @@ static bool
 is_about_the_topic(rd_kafka_resp_err_t code)
 {
 	return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-		   code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-		   code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+		   code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
 /* What a poll had to say besides records; true: begin a new session. */
@@ -471,9 +470,10 @@ handle_trouble(IngestWorker *worker, const KafkaTrouble *trouble)
 	if (trouble->offset_lost || is_about_the_topic(trouble->code))
 		return true;
 	if (trouble->partition >= 0)
-		ereport(ERROR, (errcode(ERRCODE_FDW_ERROR),
-						errmsg("reading partition %d of topic \"%s\" failed: %s", trouble->partition,
-							   kafka_consumer_topic(worker->ingest.consumer), trouble->message)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_ERROR),
+				 errmsg("reading partition %d of topic \"%s\" failed: %s", trouble->partition,
+						kafka_consumer_topic(worker->ingest.consumer), trouble->message)));
 	show_waiting(worker, INGEST_WAITING_FOR_BROKER, trouble->message);
 	worker->broker_away = true;
 	return false;
@@ -577,7 +577,8 @@ remember_commit(IngestWorker *worker, GroupCommit *commit)
 
 	if (commit->partitions == NULL)
 	{
-		commit->partitions = MemoryContextAlloc(ingest->context, sizeof(int32) * ingest->npartitions);
+		commit->partitions =
+			MemoryContextAlloc(ingest->context, sizeof(int32) * ingest->npartitions);
 		commit->offsets = MemoryContextAlloc(ingest->context, sizeof(int64) * ingest->npartitions);
 	}
 	commit->n = ingest->npartitions;
@@ -725,12 +726,12 @@ reset_session(IngestWorker *worker)
 	ingest->id = id;
 	ingest->context =
 		AllocSetContextCreate(worker->context, "tidemark ingest session", ALLOCSET_DEFAULT_SIZES);
-	ingest->batch_context =
-		AllocSetContextCreate(ingest->context, "tidemark ingest batch", CHUNK_BYTES, CHUNK_BYTES,
-							  ALLOCSET_DEFAULT_MAXSIZE);
-	ingest->chunk_context =
-		AllocSetContextCreate(ingest->context, "tidemark ingest chunk", CHUNK_BYTES, CHUNK_BYTES,
-							  ALLOCSET_DEFAULT_MAXSIZE);
+	ingest->batch_context = AllocSetContextCreate(ingest->context, "tidemark ingest batch",
+												  CHUNK_BYTES, CHUNK_BYTES,
+												  ALLOCSET_DEFAULT_MAXSIZE);
+	ingest->chunk_context = AllocSetContextCreate(ingest->context, "tidemark ingest chunk",
+												  CHUNK_BYTES, CHUNK_BYTES,
+												  ALLOCSET_DEFAULT_MAXSIZE);
 	MemoryContextSwitchTo(ingest->context);
 }
 

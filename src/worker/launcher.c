@@ -233,10 +233,10 @@ start_maintainer(DatabaseEntry *entry)
 			break;
 	}
 	if (!entry->told_no_room)
-		ereport(LOG, (errmsg("tidemark has no free background worker for database %u",
-							 entry->database),
-					  errhint("Raise max_worker_processes (now %d) and restart the server.",
-							  max_worker_processes)));
+		ereport(LOG,
+				(errmsg("tidemark has no free background worker for database %u", entry->database),
+				 errhint("Raise max_worker_processes (now %d) and restart the server.",
+						 max_worker_processes)));
 	entry->told_no_room = true;
 	return NO_ROOM_RETRY_MS;
 }

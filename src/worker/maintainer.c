@@ -201,9 +201,10 @@ tell_no_room(Wanted *entry)
 	if (entry->told_no_room)
 		return;
 	entry->told_no_room = true;
-	ereport(LOG, (errmsg("tidemark has no free background worker to ingest from \"%s\"", entry->name),
-				  errhint("Raise max_worker_processes (now %d) and restart the server.",
-						  max_worker_processes)));
+	ereport(LOG,
+			(errmsg("tidemark has no free background worker to ingest from \"%s\"", entry->name),
+			 errhint("Raise max_worker_processes (now %d) and restart the server.",
+					 max_worker_processes)));
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
@@ -440,8 +441,8 @@ tidemark_maintainer_main(Datum arg)
 
 	maintainer.slot = worker_attach();
 	worker_connect(maintainer.slot);
-	maintainer.context = AllocSetContextCreate(TopMemoryContext, "tidemark maintainer",
-											   ALLOCSET_DEFAULT_SIZES);
+	maintainer.context =
+		AllocSetContextCreate(TopMemoryContext, "tidemark maintainer", ALLOCSET_DEFAULT_SIZES);
 	maintainer.scratch = AllocSetContextCreate(maintainer.context, "tidemark maintainer's step",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(maintainer.context);
@@ -451,7 +452,8 @@ tidemark_maintainer_main(Datum arg)
 		long wait_ms;
 
 		worker_handle_signals();
-		if (!guarded(&maintainer, supervise, "while looking after the ingest workers of a database"))
+		if (!guarded(&maintainer, supervise,
+					 "while looking after the ingest workers of a database"))
 		{
 			/* Most likely the extension went away beneath us: look again soon. */
 			maintainer.catalogue_at = 0;

@@ -50,8 +50,8 @@ typedef struct WorkerSlot
 	TimestampTz reserved_at; /* when the process was asked for */
 	bool settled;			 /* it has looked around and stays */
 	bool stop;				 /* it was asked to end */
-	bool reload;			 /* a resume: forget an error's waiting time, read the catalogue again */
-	bool done;				 /* it ends because it's not needed: don't restart it */
+	bool reload; /* a resume: forget an error's waiting time, read the catalogue again */
+	bool done;	 /* it ends because it's not needed: don't restart it */
 	IngestProgress progress;
 } WorkerSlot;
 
@@ -69,11 +69,11 @@ typedef struct DatabaseHold
 typedef struct WorkerShared
 {
 	LWLock lock;
-	int lock_tranche;	   /* constant after startup */
-	int nslots;			   /* constant after startup */
-	Latch *launcher_latch; /* lock; NULL: no launcher */
-	bool check_all;		   /* lock; the launcher has to look at every database */
-	int nrequests;		   /* lock */
+	int lock_tranche;						/* constant after startup */
+	int nslots;								/* constant after startup */
+	Latch *launcher_latch;					/* lock; NULL: no launcher */
+	bool check_all;							/* lock; the launcher has to look at every database */
+	int nrequests;							/* lock */
 	Oid requests[MAX_WORKER_REQUESTS];		/* lock; databases that want a maintainer */
 	DatabaseHold holds[MAX_DATABASE_HOLDS]; /* lock */
 	WorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
@@ -94,8 +94,8 @@ typedef enum WorkerStart
 {
 	WORKER_STARTED,
 	WORKER_ALREADY_THERE,
-	WORKER_HELD,	 /* the database is being dropped, renamed or copied */
-	WORKER_NO_ROOM	 /* max_worker_processes is too low */
+	WORKER_HELD,   /* the database is being dropped, renamed or copied */
+	WORKER_NO_ROOM /* max_worker_processes is too low */
 } WorkerStart;
 
 /* Asks the postmaster for a process; *handle (palloc'd) when it was STARTED. */
