@@ -386,3 +386,19 @@ CREATE AGGREGATE tidemark.exact_avg(float4) (
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+-- ------------------------------------------------------------------------------------------------
+-- Topics: a Kafka cluster is a foreign server, a topic a foreign table.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.tidemark_kafka_handler() RETURNS fdw_handler
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_handler() IS 'handler of the foreign-data wrapper tidemark_kafka';
+
+CREATE FUNCTION tidemark.tidemark_kafka_validator(text[], oid) RETURNS void
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_validator(text[], oid) IS 'checks the options of tidemark_kafka''s servers, user mappings, foreign tables and columns';
+
+CREATE FOREIGN DATA WRAPPER tidemark_kafka
+    HANDLER tidemark.tidemark_kafka_handler
+    VALIDATOR tidemark.tidemark_kafka_validator;
+COMMENT ON FOREIGN DATA WRAPPER tidemark_kafka IS 'Kafka topics as foreign tables';
