@@ -112,6 +112,8 @@ workers_leaving(Oid database, bool by_signal)
 	return any;
 }
 
+static void lift_holds(XactEvent event, void *arg);
+
 static void
 take_hold(Oid database)
 {
