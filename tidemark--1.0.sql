@@ -82,8 +82,18 @@ CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
-    corrections int8 NOT NULL DEFAULT 0
+    corrections int8 NOT NULL DEFAULT 0,
+    first       int8                                          -- ticks: where materialising began
 ) WITH (fillfactor = 10);
+
+-- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
+SELECT pg_catalog.pg_extension_config_dump('tidemark.stream', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_partition', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.dead_letters', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.dead_letters_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.view', '');
 
 -- ------------------------------------------------------------------------------------------------
 -- Streams
@@ -222,6 +232,10 @@ SELECT v.relid AS view,
             WHEN f.frontier = -9223372036854775808 THEN 'materialising'
             WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
             ELSE 'advancing' END AS state,
+       CASE WHEN f.frontier = -9223372036854775808 THEN 0
+            WHEN s.watermark > f.first
+            THEN round(100.0 * (least(f.frontier, s.watermark)::numeric - f.first) / (s.watermark::numeric - f.first), 1)
+            ELSE 100 END AS percent_materialised,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
        f.rows,
