@@ -8,8 +8,8 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/executor.h"
-#include "nodes/parsenodes.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
 #if PG_VERSION_NUM >= 160000
@@ -28,6 +28,17 @@ compat_executor_run(QueryDesc *query)
 	ExecutorRun(query, ForwardScanDirection, 0);
 #else
 	ExecutorRun(query, ForwardScanDirection, 0, true);
+#endif
+}
+
+/* Puts a new row, whose tid is set, into the indexes. */
+static inline List *
+compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
 #endif
 }
 
@@ -64,6 +75,27 @@ compat_unchecked(RangeTblEntry *entry)
 #endif
 }
 
+static inline bool
+compat_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+/* May the current user do what only a database's owner may? */
+static inline bool
+compat_owns_database(Oid database)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+	return pg_database_ownercheck(database, GetUserId());
+#endif
+}
+
 /* The user whose rights a foreign scan has, InvalidOid for the current one. From 16 the plan says. */
 #if PG_VERSION_NUM >= 160000
 #define scan_checks_as_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
@@ -86,24 +118,6 @@ compat_unchecked(RangeTblEntry *entry)
 #define foreignscan_path(root, rel, rows, startup, total)                                          \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
 							NULL, NIL)
-#endif
-
-/* May the current user do what only an object's owner may? */
-#if PG_VERSION_NUM >= 160000
-#define database_owner_ok(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
-#define relation_owner_ok(oid, role) object_ownercheck(RelationRelationId, (oid), (role))
-#else
-#define database_owner_ok(oid) pg_database_ownercheck((oid), GetUserId())
-#define relation_owner_ok(oid, role) pg_class_ownercheck((oid), (role))
-#endif
-
-/* Index entries for a row that was inserted. */
-#if PG_VERSION_NUM >= 160000
-#define insert_index_tuples(rel_info, slot, estate)                                                \
-	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL, false)
-#else
-#define insert_index_tuples(rel_info, slot, estate)                                                \
-	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL)
 #endif
 
 #endif
