@@ -75,6 +75,18 @@ compat_unchecked(RangeTblEntry *entry)
 #endif
 }
 
+/* The same for what stands beside a query's range table from 16 on. */
+static inline void
+compat_unchecked_query(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	ListCell *cell;
+
+	foreach (cell, query->rteperminfos)
+		lfirst_node(RTEPermissionInfo, cell)->requiredPerms = 0;
+#endif
+}
+
 static inline bool
 compat_owns_relation(Oid relid, Oid role)
 {

@@ -222,12 +222,17 @@ security_walker(Node *node, void *strip)
 
 		if (strip)
 			entry->securityQuals = NIL;
+		if (strip)
+			compat_unchecked(entry);
 		return entry->securityQuals != NIL;
 	}
 	if (IsA(node, Query))
 	{
 		if (strip)
+		{
 			((Query *) node)->hasRowSecurity = false;
+			compat_unchecked_query((Query *) node);
+		}
 		return query_tree_walker((Query *) node, security_walker, strip, QTW_EXAMINE_RTES_BEFORE);
 	}
 	return expression_tree_walker(node, security_walker, strip);
