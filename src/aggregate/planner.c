@@ -1,0 +1,186 @@
+/*
+ * planner.c: queries over streams get exact sums of floats.
+ *
+ * A continuous view is maintained with exact sums, so its batch query has to use them too, or the
+ * two would differ in the last bits. The view's definition stays as the user wrote it, with
+ * PostgreSQL's sum and avg: we change the planner's copy of a query, where one aggregate's OID
+ * takes the place of another's. The argument and result types are the same, and nothing else in
+ * the tree depends on the function before planning.
+ *
+ * A query is changed as a whole: where it reads a stream at one level, the sums of all its levels
+ * are exact. So a view's query gives the same rows alone, within another query, and as the
+ * maintainer runs it on a slice, also where it has a subquery over an ordinary table.
+ *
+ * Not seen from here: the body of a set-returning SQL function that the planner inlines later.
+ *
+ * The OIDs are looked up once and forgotten when any function of the database changes, as it does
+ * when the extension is created or dropped. Only functions that belong to our extension count:
+ * anybody may own a schema called tidemark in a database without it.
+ */
+#include "tidemark.h"
+
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+
+#include "aggregate/planner.h"
+#include "catalog.h"
+
+typedef struct Replacement
+{
+	Oid stock;
+	const char *name;
+	Oid argument_type;
+	Oid exact; /* looked up; InvalidOid when the database has no such function */
+} Replacement;
+
+static Replacement replacements[] = {
+	{F_SUM_FLOAT8, "exact_sum", FLOAT8OID, InvalidOid},
+	{F_SUM_FLOAT4, "exact_sum", FLOAT4OID, InvalidOid},
+	{F_AVG_FLOAT8, "exact_avg", FLOAT8OID, InvalidOid},
+	{F_AVG_FLOAT4, "exact_avg", FLOAT4OID, InvalidOid},
+};
+
+static bool looked_up = false; /* is what replacements[] says still true? */
+
+static void
+forget_oids(Datum arg, int cacheid, uint32 hashvalue)
+{
+	looked_up = false;
+}
+
+static Oid
+find_function(Oid schema, Oid extension, const char *name, Oid argument_type)
+{
+	Oid function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+								   PointerGetDatum(buildoidvector(&argument_type, 1)),
+								   ObjectIdGetDatum(schema));
+
+	if (!OidIsValid(function) || getExtensionOfObject(ProcedureRelationId, function) != extension)
+		return InvalidOid;
+	return function;
+}
+
+static void
+look_up_oids(void)
+{
+	static bool registered = false;
+	Oid schema;
+	Oid extension;
+
+	if (looked_up)
+		return;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_oids, (Datum) 0);
+		registered = true;
+	}
+
+	/* Set first: an invalidation that arrives meanwhile makes us look again. */
+	looked_up = true;
+	schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+	extension = OidIsValid(schema) ? get_extension_oid("tidemark", true) : InvalidOid;
+	for (int i = 0; i < lengthof(replacements); i++)
+		replacements[i].exact = OidIsValid(extension)
+									? find_function(schema, extension, replacements[i].name,
+													replacements[i].argument_type)
+									: InvalidOid;
+}
+
+static Replacement *
+replacement_of(Oid function)
+{
+	for (int i = 0; i < lengthof(replacements); i++)
+		if (replacements[i].stock == function)
+			return &replacements[i];
+	return NULL;
+}
+
+/* The place in node where it names its aggregate; NULL when it is no aggregate. */
+static Oid *
+aggregate_function(Node *node)
+{
+	if (IsA(node, Aggref))
+		return &((Aggref *) node)->aggfnoid;
+	if (IsA(node, WindowFunc))
+		return &((WindowFunc *) node)->winfnoid;
+	return NULL;
+}
+
+/* Does the tree have a sum or average that could be replaced? */
+static bool
+has_float_sum(Node *node, void *context)
+{
+	Oid *function;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_float_sum, context, 0);
+	function = aggregate_function(node);
+	if (function && replacement_of(*function))
+		return true;
+	return expression_tree_walker(node, has_float_sum, context);
+}
+
+static bool
+reads_stream(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_stream, context, QTW_EXAMINE_RTES_BEFORE);
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *entry = (RangeTblEntry *) node;
+
+		return entry->rtekind == RTE_RELATION && stream_exists(entry->relid);
+	}
+	return expression_tree_walker(node, reads_stream, context);
+}
+
+static bool
+replace_float_sums(Node *node, void *context)
+{
+	Oid *function;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, replace_float_sums, context, 0);
+	function = aggregate_function(node);
+	if (function)
+	{
+		Replacement *replacement = replacement_of(*function);
+
+		if (replacement && OidIsValid(replacement->exact))
+			*function = replacement->exact;
+	}
+	return expression_tree_walker(node, replace_float_sums, context);
+}
+
+void
+aggregate_swap_exact_always(Query *query)
+{
+	if (!has_float_sum((Node *) query, NULL))
+		return;
+	look_up_oids();
+	replace_float_sums((Node *) query, NULL);
+}
+
+void
+aggregate_swap_exact(Query *query)
+{
+	if (!tidemark_exact_float_sums || !has_float_sum((Node *) query, NULL))
+		return;
+	look_up_oids();
+	if (OidIsValid(replacements[0].exact) && reads_stream((Node *) query, NULL))
+		replace_float_sums((Node *) query, NULL);
+}
