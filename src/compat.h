@@ -117,6 +117,18 @@ compat_owns_database(Oid database)
 		 ->checkAsUser)
 #endif
 
+/* The user whose rights an INSERT into a foreign table has; a routed one has those of its root. */
+#if PG_VERSION_NUM >= 160000
+#define insert_checks_as_user(info, estate) ExecGetResultRelCheckAsUser(info, estate)
+#else
+#define insert_checks_as_user(info, estate)                                                        \
+	(exec_rt_fetch((info)->ri_RangeTableIndex != 0                                                 \
+					   ? (info)->ri_RangeTableIndex                                                \
+					   : (info)->ri_RootResultRelInfo->ri_RangeTableIndex,                         \
+				   estate)                                                                         \
+		 ->checkAsUser)
+#endif
+
 /* create_foreignscan_path took fdw_restrictinfo in 17 and disabled_nodes in 18. */
 #if PG_VERSION_NUM >= 180000
 #define foreignscan_path(root, rel, rows, startup, total)                                          \
