@@ -10,6 +10,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
 #if PG_VERSION_NUM >= 160000
@@ -64,27 +65,25 @@ compat_view_of_subquery(RangeTblEntry *entry)
 #endif
 }
 
-/* A range table entry that reads a table without any check of rights. */
+/* The tables of this query level (not of subqueries) are read without any check of rights. */
 static inline void
-compat_unchecked(RangeTblEntry *entry)
+compat_unchecked(Query *query)
 {
-#if PG_VERSION_NUM >= 160000
-	entry->perminfoindex = 0;
-#else
-	entry->requiredPerms = 0;
-#endif
-}
-
-/* The same for what stands beside a query's range table from 16 on. */
-static inline void
-compat_unchecked_query(Query *query)
-{
-#if PG_VERSION_NUM >= 160000
 	ListCell *cell;
 
-	foreach (cell, query->rteperminfos)
-		lfirst_node(RTEPermissionInfo, cell)->requiredPerms = 0;
+	foreach (cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+#if PG_VERSION_NUM >= 160000
+		if (entry->rtekind == RTE_RELATION && entry->perminfoindex == 0)
+			addRTEPermissionInfo(&query->rteperminfos, entry);
+		if (entry->perminfoindex != 0)
+			getRTEPermissionInfo(query->rteperminfos, entry)->requiredPerms = 0;
+#else
+		entry->requiredPerms = 0;
 #endif
+	}
 }
 
 static inline bool

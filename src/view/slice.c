@@ -222,8 +222,6 @@ security_walker(Node *node, void *strip)
 
 		if (strip)
 			entry->securityQuals = NIL;
-		if (strip)
-			compat_unchecked(entry);
 		return entry->securityQuals != NIL;
 	}
 	if (IsA(node, Query))
@@ -231,7 +229,7 @@ security_walker(Node *node, void *strip)
 		if (strip)
 		{
 			((Query *) node)->hasRowSecurity = false;
-			compat_unchecked_query((Query *) node);
+			compat_unchecked((Query *) node);
 		}
 		return query_tree_walker((Query *) node, security_walker, strip, QTW_EXAMINE_RTES_BEFORE);
 	}
