@@ -69,7 +69,9 @@ CREATE TABLE tidemark.view (
     stream      regclass NOT NULL REFERENCES tidemark.stream,
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
-    definition  text NOT NULL                                 -- fingerprint of the view's rule
+    definition  text NOT NULL,                                -- fingerprint of the view's rule
+    last_error  text,                                         -- of its maintenance; null: none now
+    last_error_at timestamptz
 );
 
 -- One row a view, updated in the transaction that changes the materialised rows: whoever sees those
@@ -80,6 +82,204 @@ CREATE TABLE tidemark.frontier (
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
+
+-- ------------------------------------------------------------------------------------------------
+-- Streams
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.on_write() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_on_write';
+COMMENT ON FUNCTION tidemark.on_write() IS 'statement triggers of streams: keeps continuous views right';
+
+CREATE FUNCTION tidemark.on_replicated_row() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_on_replicated_row';
+COMMENT ON FUNCTION tidemark.on_replicated_row() IS 'row trigger of streams for what logical replication applies';
+
+CREATE FUNCTION tidemark.create_stream(
+        relation regclass, event_time name, allowed_delay text DEFAULT '0',
+        late_rows text DEFAULT 'keep', late_table regclass DEFAULT NULL,
+        idle_timeout interval DEFAULT '1 minute', max_ahead interval DEFAULT '1 day',
+        time_index text DEFAULT 'btree')
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_create_stream';
+COMMENT ON FUNCTION tidemark.create_stream(regclass, name, text, text, regclass, interval, interval, text)
+    IS 'make a table a stream: its event-time column, and how late rows may be';
+
+CREATE FUNCTION tidemark.alter_stream(
+        relation regclass, allowed_delay text DEFAULT NULL, late_rows text DEFAULT NULL,
+        late_table regclass DEFAULT NULL, idle_timeout interval DEFAULT NULL,
+        max_ahead interval DEFAULT NULL)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_alter_stream';
+COMMENT ON FUNCTION tidemark.alter_stream(regclass, text, text, regclass, interval, interval)
+    IS 'change a stream''s options; null leaves one as it is';
+
+CREATE FUNCTION tidemark.drop_stream(relation regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_drop_stream';
+COMMENT ON FUNCTION tidemark.drop_stream(regclass) IS 'make a stream an ordinary table again; its rows stay';
+
+CREATE FUNCTION tidemark.forget_stream(oid) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_forget_stream';
+COMMENT ON FUNCTION tidemark.forget_stream(oid) IS 'for tidemark.on_drop: frees what shared memory knows of a dropped stream';
+REVOKE ALL ON FUNCTION tidemark.forget_stream(oid) FROM PUBLIC;
+
+CREATE FUNCTION tidemark.restart_views(stream regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_restart_views';
+COMMENT ON FUNCTION tidemark.restart_views(regclass) IS 'materialise a stream''s continuous views anew, from the start';
+REVOKE ALL ON FUNCTION tidemark.restart_views(regclass) FROM PUBLIC;
+
+CREATE FUNCTION tidemark.event_time_text(stream regclass, ticks bigint) RETURNS text
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'tidemark_event_time_text';
+COMMENT ON FUNCTION tidemark.event_time_text(regclass, bigint)
+    IS 'an event time of the catalogue as text of the stream''s event-time type';
+
+CREATE VIEW tidemark.streams AS
+SELECT s.relid AS stream,
+       a.attname AS event_time,
+       a.atttypid::regtype AS event_time_type,
+       CASE a.atttypid WHEN 'bigint'::regtype THEN s.allowed_delay::text
+                       WHEN 'date'::regtype THEN make_interval(days => s.allowed_delay::int)::text
+                       ELSE make_interval(secs => s.allowed_delay / 1000000.0)::text END AS allowed_delay,
+       tidemark.event_time_text(s.relid, s.watermark) AS watermark,
+       tidemark.event_time_text(s.relid, s.greatest) AS greatest_event_time,
+       s.late_rows,
+       s.late_table,
+       coalesce(p.late_kept, 0) AS late_kept,
+       coalesce(p.late_dropped, 0) AS late_dropped,
+       coalesce(p.late_diverted, 0) AS late_diverted,
+       s.idle_timeout,
+       s.max_ahead
+  FROM tidemark.stream s
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.attnum
+  LEFT JOIN (SELECT i.stream, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
+                    sum(late_diverted)::int8 AS late_diverted
+               FROM tidemark.ingest i JOIN tidemark.ingest_partition ON ingest = i.id
+              GROUP BY i.stream) p ON p.stream = s.relid;
+COMMENT ON VIEW tidemark.streams IS 'the streams of this database, how far their event time has come, and their late rows';
+GRANT SELECT ON tidemark.streams TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Continuous views
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.make_continuous(view regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
+COMMENT ON FUNCTION tidemark.make_continuous(regclass) IS 'maintain a view incrementally from now on; it stays the same view';
+
+CREATE FUNCTION tidemark.make_batch(view regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_batch';
+COMMENT ON FUNCTION tidemark.make_batch(regclass) IS 'make a continuous view an ordinary view again';
+
+CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" jsonb) RETURNS SETOF record
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_verify';
+COMMENT ON FUNCTION tidemark.verify(regclass)
+    IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
+
+CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookback interval) RETURNS anyelement
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
+COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
+    IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
+
+CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void
+    LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + timeout;
+    target int8;
+    reached int8;
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'wait_until_maintained can''t see changes in a % transaction', current_setting('transaction_isolation')
+            USING ERRCODE = 'active_sql_transaction';
+    END IF;
+    IF NOT EXISTS (SELECT FROM tidemark.view v WHERE v.relid = wait_until_maintained.view) THEN
+        RAISE EXCEPTION '"%" is not a continuous view', view USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
+    LOOP
+        SELECT f.frontier INTO reached FROM tidemark.frontier f WHERE f.relid = wait_until_maintained.view;
+        EXIT WHEN target IS NULL OR reached >= target;
+        IF clock_timestamp() > deadline THEN
+            RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
+                USING ERRCODE = 'query_canceled',
+                      HINT = 'See tidemark.continuous_views; long transactions that have written to the stream hold the frontier back.';
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tidemark.wait_until_maintained(regclass, interval)
+    IS 'wait until a view''s frontier has reached what is its stream''s watermark at the call';
+
+CREATE FUNCTION tidemark.current_watermark(stream regclass) RETURNS int8
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_current_watermark';
+COMMENT ON FUNCTION tidemark.current_watermark(regclass) IS 'the watermark as it follows from the committed rows now, in ticks; null: none yet';
+REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass) FROM PUBLIC;
+
+CREATE VIEW tidemark.continuous_views AS
+SELECT v.relid AS view,
+       v.stream,
+       CASE WHEN v.last_error IS NOT NULL THEN 'error'
+            WHEN f.frontier = -9223372036854775808 THEN 'materialising'
+            WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
+            ELSE 'advancing' END AS state,
+       tidemark.event_time_text(v.stream, f.frontier) AS frontier,
+       tidemark.event_time_text(v.stream, s.watermark) AS watermark,
+       f.rows,
+       f.corrections,
+       v.mat AS materialised_in,
+       v.last_error,
+       v.last_error_at
+  FROM tidemark.view v
+  JOIN tidemark.frontier f ON f.relid = v.relid
+  JOIN tidemark.stream s ON s.relid = v.stream;
+COMMENT ON VIEW tidemark.continuous_views IS 'the continuous views of this database and how far they are materialised';
+GRANT SELECT ON tidemark.continuous_views TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- What is dropped
+-- ------------------------------------------------------------------------------------------------
+
+-- Objects go by PostgreSQL's own dependencies; this removes what the catalogue says of them. A stream that goes takes the
+-- materialised parts of its views with it: views that don't need the dropped column go on as batch queries.
+CREATE FUNCTION tidemark.on_drop() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gone_streams oid[];
+    gone_view record;
+BEGIN
+    SELECT array_agg(s.relid) INTO gone_streams
+      FROM tidemark.stream s
+      JOIN pg_event_trigger_dropped_objects() d
+        ON d.classid = 'pg_class'::regclass AND d.objid = s.relid AND d.objsubid IN (0, s.attnum);
+    FOR gone_view IN
+        SELECT v.relid, v.mat
+          FROM tidemark.view v
+         WHERE v.stream = ANY (gone_streams)
+            OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid IN (v.relid, v.mat) AND d.objsubid = 0)
+    LOOP
+        DELETE FROM tidemark.view WHERE relid = gone_view.relid;
+        DELETE FROM tidemark.frontier WHERE relid = gone_view.relid;
+        IF EXISTS (SELECT FROM pg_class WHERE oid = gone_view.mat) THEN
+            EXECUTE format('DROP TABLE %s', gone_view.mat::regclass);
+        END IF;
+    END LOOP;
+    DELETE FROM tidemark.ingest WHERE topic IN
+        (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0);
+    -- a partition that goes takes rows with it; whose it was can't be told any more
+    IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+                WHERE d.object_type = 'trigger' AND d.address_names[array_length(d.address_names, 1)] = 'tidemark_truncate') THEN
+        PERFORM tidemark.restart_views(s.relid)
+           FROM tidemark.stream s JOIN pg_class c ON c.oid = s.relid AND c.relkind = 'p'
+          WHERE s.relid <> ALL (coalesce(gone_streams, '{}'));
+    END IF;
+    PERFORM tidemark.forget_stream(relid) FROM tidemark.stream WHERE relid = ANY (gone_streams);
+    DELETE FROM tidemark.stream WHERE relid = ANY (gone_streams);
+END
+$$;
+COMMENT ON FUNCTION tidemark.on_drop() IS 'event trigger: removes what the catalogue says of dropped streams, views and topics';
+REVOKE ALL ON FUNCTION tidemark.on_drop() FROM PUBLIC;
+CREATE EVENT TRIGGER tidemark_on_drop ON sql_drop EXECUTE FUNCTION tidemark.on_drop();
+ALTER EVENT TRIGGER tidemark_on_drop ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tidemark_on_drop IS 'keeps tidemark''s catalogue free of dropped objects';
 
 -- ------------------------------------------------------------------------------------------------
 -- Exact sums of floats (src/aggregate/): independent of the order of the rows, rounded once.
@@ -126,48 +326,48 @@ CREATE FUNCTION tidemark.exact_sum_result_average(internal) RETURNS float8
 COMMENT ON FUNCTION tidemark.exact_sum_result_average(internal) IS 'implementation of exact sums: the sum divided by the count, rounded once';
 
 CREATE AGGREGATE tidemark.exact_sum(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_float8,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float8,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float8,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float8) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_sum(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_float4,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_float4,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float4,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float4) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float4) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float8) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 160,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 160, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';

@@ -5,12 +5,82 @@
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H
 
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "parser/parsetree.h"
+#include "utils/acl.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+#endif
+
 #if PG_VERSION_NUM < 150000
 #error "tidemark needs PostgreSQL 15 or newer"
 #endif
 
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+/* Runs a started query to its end. */
+static inline void
+compat_executor_run(QueryDesc *query)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(query, ForwardScanDirection, 0);
+#else
+	ExecutorRun(query, ForwardScanDirection, 0, true);
 #endif
+}
+
+/* Puts a new row, whose tid is set, into the indexes. */
+static inline List *
+compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/*
+ * The view that the rewriter expanded into this subquery; InvalidOid if it did not. From 16 on the entry keeps
+ * the view's OID; on 15 the subquery's first range table entry is the rule's OLD.
+ */
+static inline Oid
+compat_view_of_subquery(RangeTblEntry *entry)
+{
+#if PG_VERSION_NUM >= 160000
+	return entry->relid;
+#else
+	RangeTblEntry *old;
+
+	if (entry->subquery->rtable == NIL)
+		return InvalidOid;
+	old = linitial_node(RangeTblEntry, entry->subquery->rtable);
+	if (old->rtekind == RTE_RELATION && old->relkind == RELKIND_VIEW && !old->inFromCl &&
+		strcmp(old->eref->aliasname, "old") == 0)
+		return old->relid;
+	return InvalidOid;
+#endif
+}
+
+/* A range table entry that reads a table without any check of rights. */
+static inline void
+compat_unchecked(RangeTblEntry *entry)
+{
+#if PG_VERSION_NUM >= 160000
+	entry->perminfoindex = 0;
+#else
+	entry->requiredPerms = 0;
+#endif
+}
+
+static inline bool
+compat_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
 
 #endif

@@ -15,6 +15,9 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
+#include "view/answer.h"
+#include "view/define.h"
+#include "view/frontier.h"
 
 PG_MODULE_MAGIC;
 
@@ -24,6 +27,7 @@ bool tidemark_use_continuous = true;
 bool tidemark_continuous_views = false;
 bool tidemark_exact_float_sums = true;
 bool tidemark_maintain = true;
+int tidemark_maintain_interval = 200;
 bool tidemark_preloaded = false;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
@@ -48,6 +52,10 @@ define_settings(void)
 							 "The maintainer moves the frontiers of continuous views.",
 							 "When off, views stay right and their live tails grow.",
 							 &tidemark_maintain, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tidemark.maintain_interval",
+							"Least time between two moves of a stream's frontiers.", NULL,
+							&tidemark_maintain_interval, 200, 1, 3600 * 1000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 void
@@ -67,6 +75,7 @@ request_shared_memory(void)
 {
 	if (previous_shmem_request)
 		previous_shmem_request();
+	RequestAddinShmemSpace(frontier_shmem_size());
 }
 
 static void
@@ -74,6 +83,9 @@ start_shared_memory(void)
 {
 	if (previous_shmem_startup)
 		previous_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	frontier_shmem_startup();
+	LWLockRelease(AddinShmemInitLock);
 }
 
 void
@@ -82,6 +94,12 @@ _PG_init(void)
 	tidemark_preloaded = process_shared_preload_libraries_in_progress;
 	define_settings();
 	MarkGUCPrefixReserved("tidemark");
+	{
+		extern void worker_init(void);
+		worker_init();
+	}
+	answer_init();
+	define_init();
 
 	if (!tidemark_preloaded)
 		return;

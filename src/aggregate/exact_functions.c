@@ -1,13 +1,14 @@
 /*
  * exact_functions.c: the SQL aggregates exact_sum and exact_avg, over float8 and float4.
  *
- * All four share the state, an ExactSum allocated once a group (or a window's partition) in the aggregate's memory
- * context, and all but the functions that give the result. The same state and functions serve plain, partial and moving
- * aggregation, so these give the same bits. No result function changes the state, which is what lets a
- * window ask for one after every row.
+ * All four share the state, an ExactSum allocated once a group (or a window's partition) in the
+ * aggregate's memory context, and every function but the one that gives the result. Plain,
+ * partial and moving aggregation use the same ones, and so give the same bits. No result function
+ * changes the state, which is what lets a window ask for one after every row.
  *
- * Nulls are ignored, and the result over no values is null, as with PostgreSQL's own sum and avg. The functions that take a
- * state can't be declared STRICT (there is no state before the first value), so they look for nulls themselves.
+ * Nulls are ignored, and the result over no values is null, as with PostgreSQL's own sum and avg.
+ * The functions that take a state can't be declared STRICT (there is no state before the first
+ * value), so they look for nulls themselves.
  */
 #include "tidemark.h"
 

@@ -1,15 +1,16 @@
 /*
  * exact_sum.c: exact sums of floats.
  *
- * A finite double is m * 2^(e - 1075) with |m| < 2^53 and 1 <= e <= 2046, so any sum of doubles is an integer
- * in units of 2^-1075, of at most 2098 bits and as many more as there were carries. We keep that
- * integer, and round only when a result is asked for. So a sum
+ * A finite double is m * 2^(e - 1075) with |m| < 2^53 and 1 <= e <= 2046, so any sum of doubles
+ * is an integer in units of 2^-1075, of at most 2098 bits and as many more as there were carries.
+ * We keep that integer, and round only when a result is asked for. So a sum
  * - does not depend on the order of its inputs, nor on how they were split among partial sums;
  * - has an inverse: subtracting a value leaves exactly the sum without it, whatever passed through;
  * - overflows only if the result does.
  *
- * The integer is held as R. M. Neal's "small superaccumulator" does ("Fast exact summation using small and large
- * superaccumulators", 2015): as signed 64-bit chunks whose places are 32 bits apart,
+ * The integer is held as R. M. Neal's "small superaccumulator" does ("Fast exact summation using
+ * small and large superaccumulators", 2015): as signed 64-bit chunks whose places are 32 bits
+ * apart,
  *
  *     sum = SUM chunk[i] * 2^(32 * (base + i) - 1075)
  *
@@ -19,21 +20,23 @@
  *     chunk[2]   -----|--- 32 -------|
  *     a value                   |- high, < 2^52 -|- low, < 2^32 -|
  *
- * A value, shifted by e mod 32, touches the two chunks at place e / 32 and above. No carry is passed on then: the spare
- * bits take it. A chunk whose magnitude was at most 2^32 has room for ADDITIONS values of less than
- * 2^52 each; after so many, one pass carries all spare bits upwards. That is the invariant:
+ * A value, shifted by e mod 32, touches the two chunks at place e / 32 and above. No carry is
+ * passed on then: the spare bits take it. A chunk whose magnitude was at most 2^32 has room for
+ * ADDITIONS values of less than 2^52 each; after so many, one pass carries all spare bits
+ * upwards. That is the invariant:
  *
  *     |chunk[i]| <= 2^32 + (ADDITIONS - room) * 2^52  <  2^63
  *
- * Neal's accumulator has all 67 chunks always. Ours has those between the least and the greatest place
- * seen, which for most data is three or four: less memory in a GROUP BY with many groups, and a
- * result looks at no others, which matters in a window, where each row has one.
+ * Neal's accumulator has all 67 chunks always. Ours has those between the least and the greatest
+ * place seen, which for most data is three or four: less memory in a GROUP BY with many groups,
+ * and a result looks at no others, which matters in a window, where each row has one.
  *
- * The sums of different orders may have different chunks; normalise() gives the unique digits, sign and
- * magnitude in base 2^32, from which everything else is computed without changing the sum.
+ * The sums of different orders may have different chunks; normalise() gives the unique digits,
+ * sign and magnitude in base 2^32, from which everything else is computed without changing the
+ * sum.
  *
- * NaN and the infinities are counted, not added, so that they leave a window as they entered it. So is -0:
- * the sum is -0 if there is nothing else, as IEEE 754 has it.
+ * NaN and the infinities are counted, not added, so that they leave a window as they entered it.
+ * So is -0: the sum is -0 if there is nothing else, as IEEE 754 has it.
  */
 #include "tidemark.h"
 
@@ -45,7 +48,7 @@
 #include "aggregate/exact_sum.h"
 
 /*
- * Places 0 to 64 are reached by doubles; with 2^63 of the greatest the sum still ends in place 66.
+ * Doubles reach the places 0 to 64; the sum of 2^63 of the greatest ends in place 66.
  */
 #define PLACES 67
 #define FIRST_CAPACITY 4
@@ -195,7 +198,7 @@ exact_sum_rare(ExactSum *sum, uint64 bits, bool subtract)
 
 /* ---------- digits ---------- */
 
-/* Carries, on the way to digits, as if every chunk were multiplied by sign. Returns the last carry. */
+/* Carries on the way to digits, with every chunk multiplied by sign. Returns the last carry. */
 static int64
 carry_into_digits(const ExactSum *sum, int64 sign, uint32 *digit)
 {
@@ -307,9 +310,10 @@ lead_of_quotient(const Digits *digits, int64 divisor, Leading *leading)
 /* ---------- rounding ---------- */
 
 /*
- * Rounds significand * 2^(exponent - 63), of which the first bit is set and to which something less
- * than its last bit is to be added if more. Returns the number as the format encodes it, without the sign: where
- * rounding carries, out of the significand or out of the subnormals, the exponent next to it takes it up.
+ * Rounds significand * 2^(exponent - 63), of which the first bit is set and to which something
+ * less than its last bit is to be added if more. Returns the number as the format encodes it,
+ * without the sign: where rounding carries, out of the significand or out of the subnormals, the
+ * exponent next to it takes it up.
  */
 static uint64
 round_to_even(uint64 significand, bool more, int exponent, const FloatFormat *format)
@@ -354,7 +358,7 @@ round_leading(const Leading *leading, const FloatFormat *format)
 	return encoded;
 }
 
-/* The sum where it isn't finite, or nothing was added but NaN, infinities and zeros. */
+/* Is there a NaN or an infinity? Then it decides sum and average. */
 static bool
 special_sum(const ExactSum *sum, float8 *result)
 {
@@ -480,8 +484,9 @@ exact_sum_merge(ExactSum *sum, const ExactSum *other)
 }
 
 /*
- * The format: the five counts (int64 each), the sign (a byte), the first digit's place, the number of digits (16 bits each),
- * the digits from the least to the greatest that isn't zero (32 bits each).
+ * The format: the five counts (int64 each), the sign (a byte), the first digit's place, the
+ * number of digits (16 bits each), the digits from the least to the greatest that isn't zero (32
+ * bits each).
  */
 void
 exact_sum_write(const ExactSum *sum, StringInfo buf)

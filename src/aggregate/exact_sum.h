@@ -1,8 +1,10 @@
 /*
- * exact_sum.h: exact sums of floats: independent of the order of the inputs, invertible, O(1) a value.
+ * exact_sum.h: exact sums of floats: independent of the order of the inputs, invertible, O(1) a
+ * value.
  *
- * exact_sum.c explains the format. Adding and subtracting a value is here, inline, because it happens
- * once or twice a row: about fifteen instructions when the value's magnitude is like those before it.
+ * exact_sum.c explains the format. Adding and subtracting a value is here, inline, because it
+ * happens once or twice a row: about fifteen instructions when the value's magnitude is like
+ * those before it.
  */
 #ifndef TIDEMARK_AGGREGATE_EXACT_SUM_H
 #define TIDEMARK_AGGREGATE_EXACT_SUM_H
@@ -41,8 +43,8 @@ extern void exact_sum_free(ExactSum *sum);
 extern void exact_sum_merge(ExactSum *sum, const ExactSum *other);
 
 /*
- * The sum, rounded once, to nearest, halfway cases to even. Raises the error of PostgreSQL's own sum
- * when it is out of the type's range. The sum of nothing, which SQL calls null, is 0 here.
+ * The sum, rounded once, to nearest, halfway cases to even. Raises the error of PostgreSQL's own
+ * sum when it is out of the type's range. The sum of nothing, which SQL calls null, is 0 here.
  */
 extern float8 exact_sum_float8(const ExactSum *sum);
 extern float4 exact_sum_float4(const ExactSum *sum);

@@ -1,20 +1,21 @@
 /*
  * planner.c: queries over streams get exact sums of floats.
  *
- * A continuous view is maintained with exact sums, so its batch query has to use them too, or the two would
- * differ in the last bits. The view's definition stays as the user wrote it, with PostgreSQL's sum and avg: we change the
- * planner's copy of a query, where one aggregate's OID takes the place of another's. The argument and
- * result types are the same, and nothing else in the tree depends on the function before planning.
+ * A continuous view is maintained with exact sums, so its batch query has to use them too, or the
+ * two would differ in the last bits. The view's definition stays as the user wrote it, with
+ * PostgreSQL's sum and avg: we change the planner's copy of a query, where one aggregate's OID
+ * takes the place of another's. The argument and result types are the same, and nothing else in
+ * the tree depends on the function before planning.
  *
- * A query is changed as a whole: where it reads a stream at one level, the sums of all its levels are exact. So a view's
- * query gives the same rows alone, within another query, and as the maintainer runs it on a slice, also where it has a
- * subquery over an ordinary table.
+ * A query is changed as a whole: where it reads a stream at one level, the sums of all its levels
+ * are exact. So a view's query gives the same rows alone, within another query, and as the
+ * maintainer runs it on a slice, also where it has a subquery over an ordinary table.
  *
  * Not seen from here: the body of a set-returning SQL function that the planner inlines later.
  *
- * The OIDs are looked up once and forgotten when any function of the database changes, as it does when
- * the extension is created or dropped. Only functions that belong to our extension count: anybody may own a schema
- * called tidemark in a database without it.
+ * The OIDs are looked up once and forgotten when any function of the database changes, as it does
+ * when the extension is created or dropped. Only functions that belong to our extension count:
+ * anybody may own a schema called tidemark in a database without it.
  */
 #include "tidemark.h"
 

@@ -7,10 +7,11 @@
 #include "nodes/parsenodes.h"
 
 /*
- * In a query that reads a stream, at any level, replaces PostgreSQL's sum and avg of float8 and float4
- * by the exact ones, at every level, plain and windowed. Changes query, which has to be the planner's own copy, rewritten but
- * not planned yet. Does nothing when tidemark.exact_float_sums is off. Costs a walk through the tree
- * when it has no such aggregate, and no access to a catalogue.
+ * In a query that reads a stream, at any level, replaces PostgreSQL's sum and avg of float8 and
+ * float4 by the exact ones, at every level, plain and windowed. Changes query, which has to be
+ * the planner's own copy, rewritten but not planned yet. Does nothing when
+ * tidemark.exact_float_sums is off. Costs a walk through the tree when it has no such aggregate,
+ * and no access to a catalogue.
  */
 extern void aggregate_swap_exact(Query *query);
 

@@ -1,0 +1,396 @@
+/*
+ * catalog.c: our tables, read and written in one place.
+ *
+ * What a planner asks of every relation (is it a stream? a continuous view?) is answered from
+ * a cache in the session, which holds the "no" too. It is invalidated like the relation cache is: whoever
+ * changes a row of tidemark.stream or tidemark.view also sends an invalidation for the relation it is
+ * about (catalog_invalidate), and the entry goes when the message arrives. A relation's entry can't
+ * be stale for a session that has locked the relation since.
+ *
+ * Frontiers are never cached: they are read with the snapshot of whoever asks.
+ */
+#include "tidemark.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_rewrite.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "rewrite/rewriteSupport.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* Columns, in the order of tidemark--1.0.sql. */
+enum stream_column
+{
+	Anum_stream_relid = 1,
+	Anum_stream_attnum,
+	Anum_stream_allowed_delay,
+	Anum_stream_late_rows,
+	Anum_stream_late_table,
+	Anum_stream_idle_timeout,
+	Anum_stream_max_ahead,
+	Natts_stream_used = Anum_stream_max_ahead
+};
+
+enum view_column
+{
+	Anum_view_relid = 1,
+	Anum_view_stream,
+	Anum_view_mat,
+	Anum_view_time_attnum,
+	Anum_view_definition
+};
+
+enum frontier_column
+{
+	Anum_frontier_relid = 1,
+	Anum_frontier_frontier,
+	Anum_frontier_rows,
+	Anum_frontier_corrections
+};
+
+typedef struct CacheEntry
+{
+	Oid relid; /* hash key */
+	bool valid;
+	bool is_stream;
+	bool is_view;
+	Stream stream;
+	ContinuousView view;
+} CacheEntry;
+
+static HTAB *cache = NULL;
+
+static void
+forget_entry(Datum arg, Oid relid)
+{
+	CacheEntry *entry;
+	HASH_SEQ_STATUS scan;
+
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry)
+			entry->valid = false;
+		return;
+	}
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		entry->valid = false;
+}
+
+Oid
+catalog_table(const char *name)
+{
+	Oid schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid
+catalog_owner(void)
+{
+	HeapTuple tuple;
+	Oid owner;
+
+	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum(TIDEMARK_SCHEMA));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("extension \"tidemark\" is not installed in this database")));
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+Oid
+relation_owner(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+bool
+view_is_security_invoker(Oid view)
+{
+	Relation rel = table_open(view, AccessShareLock);
+	bool invoker = RelationHasSecurityInvoker(rel);
+
+	table_close(rel, AccessShareLock);
+	return invoker;
+}
+
+/*
+ * The first row of a catalogue table with an OID in the given column, deformed; false if none. The
+ * tables are small, and found by their primary key where they have many rows' versions.
+ */
+static bool
+read_row(Oid table, Oid index, AttrNumber column, Oid key, Snapshot snapshot, Datum *values,
+		 bool *nulls)
+{
+	Relation rel = table_open(table, AccessShareLock);
+	ScanKeyData scankey;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found;
+
+	ScanKeyInit(&scankey, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
+	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &scankey);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		heap_deform_tuple(heap_copytuple(tuple), RelationGetDescr(rel), values, nulls);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static void
+load_stream(CacheEntry *entry, Oid table)
+{
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+	Stream *stream = &entry->stream;
+
+	if (!read_row(table, InvalidOid, Anum_stream_relid, entry->relid, NULL, values, nulls))
+		return;
+	stream->relid = entry->relid;
+	stream->attnum = DatumGetInt16(values[Anum_stream_attnum - 1]);
+	stream->time_type = get_atttype(entry->relid, stream->attnum);
+	stream->allowed_delay = DatumGetInt64(values[Anum_stream_allowed_delay - 1]);
+	stream->has_max_ahead = !nulls[Anum_stream_max_ahead - 1];
+	if (stream->has_max_ahead)
+		stream->max_ahead = *DatumGetIntervalP(values[Anum_stream_max_ahead - 1]);
+	entry->is_stream = OidIsValid(stream->time_type);
+}
+
+static void
+load_view(CacheEntry *entry, Oid table)
+{
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+	ContinuousView *view = &entry->view;
+
+	if (!read_row(table, InvalidOid, Anum_view_relid, entry->relid, NULL, values, nulls))
+		return;
+	view->relid = entry->relid;
+	view->stream = DatumGetObjectId(values[Anum_view_stream - 1]);
+	view->mat = DatumGetObjectId(values[Anum_view_mat - 1]);
+	view->time_attnum = DatumGetInt16(values[Anum_view_time_attnum - 1]);
+	view->current = strcmp(TextDatumGetCString(values[Anum_view_definition - 1]),
+						   view_fingerprint(entry->relid)) == 0;
+	entry->is_view = true;
+}
+
+static CacheEntry *
+lookup(Oid relid)
+{
+	CacheEntry *entry;
+	bool found;
+	Oid streams;
+	Oid views;
+	MemoryContext scratch;
+	MemoryContext old;
+
+	if (cache == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(CacheEntry)};
+
+		cache = hash_create("tidemark relations", 64, &control, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget_entry, (Datum) 0);
+	}
+	entry = hash_search(cache, &relid, HASH_FIND, NULL);
+	if (entry && entry->valid)
+		return entry;
+
+	streams = catalog_table("stream");
+	views = catalog_table("view");
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	memset((char *) entry + sizeof(Oid), 0, sizeof(CacheEntry) - sizeof(Oid));
+
+	/* valid before the look: a message that arrives meanwhile makes it invalid again */
+	entry->valid = true;
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "tidemark lookup", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	PG_TRY();
+	{
+		if (OidIsValid(streams))
+			load_stream(entry, streams);
+		if (OidIsValid(views))
+			load_view(entry, views);
+	}
+	PG_CATCH();
+	{
+		entry->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return entry;
+}
+
+bool
+stream_exists(Oid relid)
+{
+	return lookup(relid)->is_stream;
+}
+
+bool
+stream_lookup(Oid relid, Stream *stream)
+{
+	CacheEntry *entry = lookup(relid);
+
+	if (entry->is_stream)
+		*stream = entry->stream;
+	return entry->is_stream;
+}
+
+bool
+view_lookup(Oid relid, ContinuousView *view)
+{
+	CacheEntry *entry = lookup(relid);
+
+	if (entry->is_view)
+		*view = entry->view;
+	return entry->is_view;
+}
+
+/* One OID column of tidemark.view, for all rows or those of one stream; sorted, without repeats. */
+static List *
+oids_of_views(AttrNumber column, Oid stream)
+{
+	Oid table = catalog_table("view");
+	List *oids = NIL;
+	Relation rel;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (!OidIsValid(table))
+		return NIL;
+	rel = table_open(table, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool isnull;
+		Datum on = heap_getattr(tuple, Anum_view_stream, RelationGetDescr(rel), &isnull);
+		Datum oid = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+
+		if (!OidIsValid(stream) || DatumGetObjectId(on) == stream)
+			oids = list_append_unique_oid(oids, DatumGetObjectId(oid));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	list_sort(oids, list_oid_cmp);
+	return oids;
+}
+
+List *
+views_of_stream(Oid stream)
+{
+	return oids_of_views(Anum_view_relid, stream);
+}
+
+List *
+streams_with_views(void)
+{
+	return oids_of_views(Anum_view_stream, InvalidOid);
+}
+
+Frontier
+frontier_read(Oid view, Snapshot snapshot)
+{
+	Frontier result = {.frontier = TICKS_MIN};
+	Oid table = catalog_table("frontier");
+	Datum values[4];
+	bool nulls[4];
+
+	if (OidIsValid(table) && read_row(table, catalog_table("frontier_pkey"), Anum_frontier_relid,
+									  view, snapshot, values, nulls))
+	{
+		result.found = true;
+		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
+		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
+		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);
+	}
+	return result;
+}
+
+char *
+view_fingerprint(Oid view)
+{
+	HeapTuple tuple;
+	Datum action;
+	bool isnull;
+	char *rule;
+
+	tuple =
+		SearchSysCache2(RULERELNAME, ObjectIdGetDatum(view), PointerGetDatum(ViewSelectRuleName));
+	if (!HeapTupleIsValid(tuple))
+		return "";
+	action = SysCacheGetAttr(RULERELNAME, tuple, Anum_pg_rewrite_ev_action, &isnull);
+	rule = TextDatumGetCString(action);
+	ReleaseSysCache(tuple);
+	return psprintf("%016llx", (unsigned long long) hash_bytes_extended((unsigned char *) rule,
+																		strlen(rule), 0));
+}
+
+CatalogSession
+catalog_begin(void)
+{
+	CatalogSession session;
+
+	GetUserIdAndSecContext(&session.userid, &session.sec_context);
+	SetUserIdAndSecContext(catalog_owner(), session.sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	session.guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	return session;
+}
+
+void
+catalog_end(CatalogSession session)
+{
+	SPI_finish();
+	AtEOXact_GUC(false, session.guc_level);
+	SetUserIdAndSecContext(session.userid, session.sec_context);
+}
+
+uint64
+catalog_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	CatalogSession session = catalog_begin();
+	int result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	uint64 processed = SPI_processed;
+
+	if (result < 0)
+		elog(ERROR, "catalogue statement failed: %s: %s", SPI_result_code_string(result), sql);
+	catalog_end(session);
+	return processed;
+}
+
+void
+catalog_invalidate(Oid relid)
+{
+	CacheInvalidateRelcacheByRelid(relid);
+}

@@ -1,0 +1,94 @@
+/*
+ * catalog.h: our tables, read and written in one place.
+ */
+#ifndef TIDEMARK_CATALOG_H
+#define TIDEMARK_CATALOG_H
+
+#include "nodes/pg_list.h"
+#include "stream/event_time.h"
+#include "utils/snapshot.h"
+
+/* A stream, as declared. What moves (watermark, greatest) is not here. */
+typedef struct Stream
+{
+	Oid relid;
+	AttrNumber attnum;
+	Oid time_type;
+	int64 allowed_delay; /* ticks */
+	Interval max_ahead;
+	bool has_max_ahead;
+} Stream;
+
+/* A continuous view. */
+typedef struct ContinuousView
+{
+	Oid relid;
+	Oid stream;
+	Oid mat;				/* its materialised part */
+	AttrNumber time_attnum; /* of the event time in mat */
+	bool current;			/* the view's definition is the one that mat was made for */
+} ContinuousView;
+
+/* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */
+extern bool stream_exists(Oid relid);
+
+/* False when it is none. Cached. */
+extern bool stream_lookup(Oid relid, Stream *stream);
+
+/* The same for continuous views. */
+extern bool view_lookup(Oid relid, ContinuousView *view);
+
+/* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
+extern List *views_of_stream(Oid stream);
+
+/* OIDs of the streams that have continuous views. */
+extern List *streams_with_views(void);
+
+/* What the row of a view in tidemark.frontier says in a snapshot. */
+typedef struct Frontier
+{
+	Ticks frontier;
+	int64 rows;
+	int64 corrections;
+	bool found; /* false: the view is not continuous in that snapshot */
+} Frontier;
+
+extern Frontier frontier_read(Oid view, Snapshot snapshot);
+
+/* A text that changes when the view's rule does. */
+extern char *view_fingerprint(Oid view);
+
+/* OID of the catalogue's table of that name; InvalidOid where the extension is not installed. */
+extern Oid catalog_table(const char *name);
+
+/* The owner of a relation; InvalidOid if it is gone. */
+extern Oid relation_owner(Oid relid);
+
+/* Is this view read with the rights of whoever asks, instead of its owner's? */
+extern bool view_is_security_invoker(Oid view);
+
+/* The owner of the extension's schema, with whose rights the catalogue is written. */
+extern Oid catalog_owner(void);
+
+/*
+ * Runs one statement over the catalogue with its owner's rights and a safe search_path; nulls may be NULL. Returns the
+ * number of rows. For what it returns, use catalog_begin/SPI/catalog_end.
+ */
+extern uint64 catalog_execute(const char *sql, int nargs, Oid *types, Datum *values,
+							  const char *nulls);
+
+/* A stretch of SPI with the owner's rights and a safe search_path. */
+typedef struct CatalogSession
+{
+	Oid userid;
+	int sec_context;
+	int guc_level;
+} CatalogSession;
+
+extern CatalogSession catalog_begin(void);
+extern void catalog_end(CatalogSession session);
+
+/* Tells every session that the relation's row in the catalogue, or its dependents', changed. */
+extern void catalog_invalidate(Oid relid);
+
+#endif

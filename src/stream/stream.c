@@ -1,0 +1,603 @@
+/*
+ * stream.c: create, alter, drop: a table becomes a stream.
+ *
+ * A stream is an ordinary table (or a partitioned one) with
+ *   an event-time column, NOT NULL and, by a CHECK constraint, finite
+ *   an index that begins with it, made if there is none
+ *   triggers that see every write, on it and on each of its partitions (writes.c)
+ *   a row in tidemark.stream
+ * One of the triggers depends on the event-time column, as if it named it: so PostgreSQL itself refuses
+ * to drop or retype the column without CASCADE. What is dropped is seen by the event trigger
+ * tidemark.on_drop.
+ */
+#include "tidemark.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog.h"
+#include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "stream/stream.h"
+#include "stream/watermark.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "view/correct.h"
+#include "view/frontier.h"
+#include "worker/worker.h"
+
+PG_FUNCTION_INFO_V1(tidemark_create_stream);
+PG_FUNCTION_INFO_V1(tidemark_alter_stream);
+PG_FUNCTION_INFO_V1(tidemark_drop_stream);
+PG_FUNCTION_INFO_V1(tidemark_forget_stream);
+PG_FUNCTION_INFO_V1(tidemark_restart_views);
+PG_FUNCTION_INFO_V1(tidemark_event_time_text);
+
+#define TRUNCATE_TRIGGER "tidemark_truncate"
+
+/* ---- statements on the user's table, with the user's rights ------------------------------------------- */
+
+static void
+run_ddl(const char *sql)
+{
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run: %s", sql);
+	SPI_finish();
+}
+
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/* The name of the CHECK constraint that keeps event times finite. */
+static char *
+finite_constraint(Oid relid)
+{
+	return psprintf("%s_event_time_is_finite", get_rel_name(relid));
+}
+
+static void
+add_constraints(Oid relid, const char *column, Oid type)
+{
+	const char *quoted = quote_identifier(column);
+	const char *check =
+		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
+						: psprintf("pg_catalog.isfinite(%s)", quoted);
+
+	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, ADD CONSTRAINT %s CHECK (%s)",
+					 qualified_name(relid), quoted, quote_identifier(finite_constraint(relid)),
+					 check));
+}
+
+static void
+create_triggers(Oid relid)
+{
+	char *table = qualified_name(relid);
+
+	run_ddl(psprintf(
+		"CREATE TRIGGER tidemark_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS tidemark_new "
+		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
+		"CREATE TRIGGER tidemark_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS tidemark_old "
+		"NEW TABLE AS tidemark_new FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
+		"CREATE TRIGGER tidemark_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS tidemark_old "
+		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
+		"CREATE TRIGGER %s AFTER TRUNCATE ON %s "
+		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
+		"ALTER TABLE %s ENABLE ALWAYS TRIGGER tidemark_insert, ENABLE ALWAYS TRIGGER "
+		"tidemark_update, "
+		"ENABLE ALWAYS TRIGGER tidemark_delete, ENABLE ALWAYS TRIGGER " TRUNCATE_TRIGGER,
+		table, table, table, TRUNCATE_TRIGGER, table, table));
+}
+
+/* Rows that logical replication applies fire row triggers only; partitions inherit this one. */
+static void
+create_replica_trigger(Oid relid)
+{
+	char *table = qualified_name(relid);
+
+	run_ddl(psprintf("CREATE TRIGGER tidemark_replica AFTER INSERT OR UPDATE OR DELETE ON %s "
+					 "FOR EACH ROW EXECUTE FUNCTION tidemark.on_replicated_row();"
+					 "ALTER TABLE %s ENABLE REPLICA TRIGGER tidemark_replica",
+					 table, table));
+}
+
+static void
+drop_triggers(Oid relid)
+{
+	char *table = qualified_name(relid);
+
+	run_ddl(psprintf("DROP TRIGGER IF EXISTS tidemark_insert ON %s; "
+					 "DROP TRIGGER IF EXISTS tidemark_update ON %s; "
+					 "DROP TRIGGER IF EXISTS tidemark_delete ON %s; "
+					 "DROP TRIGGER IF EXISTS %s ON %s",
+					 table, table, table, TRUNCATE_TRIGGER, table));
+}
+
+static void
+depend_on_column(Oid relid, AttrNumber attnum)
+{
+	ObjectAddress trigger;
+	ObjectAddress column;
+
+	ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(relid, TRUNCATE_TRIGGER, false));
+	ObjectAddressSubSet(column, RelationRelationId, relid, attnum);
+	recordDependencyOn(&trigger, &column, DEPENDENCY_NORMAL);
+}
+
+/* Is there an index that scans by event time? */
+static bool
+has_time_index(Oid relid, AttrNumber attnum)
+{
+	Relation rel = relation_open(relid, NoLock);
+	List *indexes = RelationGetIndexList(rel);
+	ListCell *cell;
+
+	relation_close(rel, NoLock);
+	foreach (cell, indexes)
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool leads = index->rd_index->indkey.values[0] == attnum && index->rd_index->indisvalid &&
+					 heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+
+		index_close(index, AccessShareLock);
+		if (leads)
+			return true;
+	}
+	return false;
+}
+
+static void
+create_time_index(Oid relid, AttrNumber attnum, const char *kind)
+{
+	static const char *const brin_class[] = {"timestamp_minmax_multi_ops",
+											 "timestamptz_minmax_multi_ops",
+											 "date_minmax_multi_ops", "int8_minmax_multi_ops"};
+	static const Oid types[] = {TIMESTAMPOID, TIMESTAMPTZOID, DATEOID, INT8OID};
+	char *table = qualified_name(relid);
+	const char *column = quote_identifier(get_attname(relid, attnum, false));
+
+	if (strcmp(kind, "none") == 0 || has_time_index(relid, attnum))
+		return;
+	if (strcmp(kind, "btree") == 0)
+	{
+		run_ddl(psprintf("CREATE INDEX ON %s (%s)", table, column));
+		return;
+	}
+	for (int i = 0; i < lengthof(types); i++)
+		if (types[i] == get_atttype(relid, attnum))
+			run_ddl(
+				psprintf("CREATE INDEX ON %s USING brin (%s pg_catalog.%s) WITH (autosummarize)",
+						 table, column, brin_class[i]));
+}
+
+/* ---- the options ------------------------------------------------------------------------------------- */
+
+/* Refuses a text that is none of the choices. */
+static void
+require_choice(const char *what, const char *value, const char *const *choices, int n)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(value, choices[i]) == 0)
+			return;
+		appendStringInfo(&list, "%s\"%s\"", i ? ", " : "", choices[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must not be \"%s\"", what, value),
+			 errhint("Choices: %s.", list.data)));
+}
+
+static const char *const late_choices[] = {"keep", "drop", "divert"};
+static const char *const index_choices[] = {"btree", "brin", "none"};
+
+static void
+require_late_table(const char *late_rows, Oid late_table, Oid stream)
+{
+	bool divert = strcmp(late_rows, "divert") == 0;
+
+	require_choice("late_rows", late_rows, late_choices, lengthof(late_choices));
+	if (divert && !OidIsValid(late_table))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("late_rows => 'divert' needs a table for the late rows"),
+				 errhint("CREATE TABLE late_rows (LIKE %s), and give late_table => 'late_rows'.",
+						 quote_identifier(get_rel_name(stream)))));
+	if (!divert && OidIsValid(late_table))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("late_table is for late_rows => 'divert'")));
+	if (late_table == stream)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("late rows can't be diverted into the stream itself")));
+	if (divert && !compat_owns_relation(late_table, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(late_table));
+}
+
+/* ---- create ---------------------------------------------------------------------------------------- */
+
+static void
+require_table(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	char kind = rel->rd_rel->relkind;
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", name),
+			 kind == RELKIND_FOREIGN_TABLE
+				 ? errhint(
+					   "CREATE TABLE ... (LIKE %s) makes one that its topic can be ingested into.",
+					   quote_identifier(name))
+				 : 0));
+	if (!compat_owns_relation(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP || IsCatalogRelation(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" can't be a stream: it is a temporary or a system table", name)));
+	if (rel->rd_rel->relispartition)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("\"%s\" can't be a stream: it is a partition", name),
+						errhint("Make the partitioned table a stream.")));
+	if (kind == RELKIND_RELATION && has_subclass(RelationGetRelid(rel)))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("\"%s\" can't be a stream: other tables inherit from it", name),
+						errhint("Use declarative partitioning.")));
+}
+
+static AttrNumber
+require_event_time(Oid relid, const char *column)
+{
+	AttrNumber attnum = get_attnum(relid, column);
+
+	if (attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of table \"%s\" does not exist", column,
+							   get_rel_name(relid)),
+						errhint("The name is taken as it stands: upper and lower case count.")));
+	if (!event_time_type_ok(get_atttype(relid, attnum)))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of type %s can't be an event time", column,
+							   format_type_be(get_atttype(relid, attnum))),
+						errhint("Use timestamp, timestamp with time zone, date or bigint.")));
+	return attnum;
+}
+
+static void
+insert_stream(FunctionCallInfo fcinfo, Oid relid, AttrNumber attnum, int64 delay)
+{
+	Oid types[] = {OIDOID, INT2OID, INT8OID, TEXTOID, OIDOID, INTERVALOID, INTERVALOID};
+	Datum values[] = {ObjectIdGetDatum(relid), Int16GetDatum(attnum), Int64GetDatum(delay),
+					  PG_GETARG_DATUM(3),	   PG_GETARG_DATUM(4),	  PG_GETARG_DATUM(5),
+					  PG_GETARG_DATUM(6)};
+	char nulls[] = {' ',
+					' ',
+					' ',
+					' ',
+					PG_ARGISNULL(4) ? 'n' : ' ',
+					PG_ARGISNULL(5) ? 'n' : ' ',
+					PG_ARGISNULL(6) ? 'n' : ' ',
+					'\0'};
+
+	(void) catalog_execute(
+		"INSERT INTO tidemark.stream "
+		"(relid, attnum, allowed_delay, late_rows, late_table, idle_timeout, max_ahead) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		lengthof(types), types, values, nulls);
+}
+
+/*
+ * create_stream(relation, event_time, allowed_delay, late_rows, late_table, idle_timeout, max_ahead,
+ * time_index)
+ */
+Datum
+tidemark_create_stream(PG_FUNCTION_ARGS)
+{
+	Oid relid;
+	char *column;
+	char *delay;
+	char *index_kind;
+	Relation rel;
+	AttrNumber attnum;
+	Oid type;
+	List *tables;
+	ListCell *cell;
+
+	for (int i = 0; i < 8; i++)
+		if (PG_ARGISNULL(i) && (i < 4 || i == 7))
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("create_stream: this argument must not be null"),
+							errdetail("Only late_table, idle_timeout and max_ahead may be.")));
+	relid = PG_GETARG_OID(0);
+	column = NameStr(*PG_GETARG_NAME(1));
+	delay = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	index_kind = text_to_cstring(PG_GETARG_TEXT_PP(7));
+
+	rel = relation_open(relid, ShareRowExclusiveLock);
+	require_table(rel);
+	if (stream_exists(relid))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("\"%s\" is a stream already", RelationGetRelationName(rel)),
+						errhint("tidemark.alter_stream changes it.")));
+	relation_close(rel, NoLock); /* the statements below want it closed; the lock stays */
+	attnum = require_event_time(relid, column);
+	type = get_atttype(relid, attnum);
+	require_choice("time_index", index_kind, index_choices, lengthof(index_choices));
+	require_late_table(text_to_cstring(PG_GETARG_TEXT_PP(3)),
+					   PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4), relid);
+
+	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
+	create_time_index(relid, attnum, index_kind);
+	add_constraints(relid, column, type);
+	tables = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	foreach (cell, tables)
+		create_triggers(lfirst_oid(cell));
+	create_replica_trigger(relid);
+	depend_on_column(relid, attnum);
+	catalog_invalidate(relid);
+	worker_wake_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* ---- alter, drop ------------------------------------------------------------------------------------- */
+
+static Stream
+require_stream(Oid relid, LOCKMODE lock)
+{
+	Stream stream;
+
+	LockRelationOid(relid, lock);
+	if (!stream_lookup(relid, &stream))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" is not a stream", get_rel_name(relid) ? get_rel_name(relid) : "?"),
+				 errhint("tidemark.streams lists them.")));
+	if (!compat_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	return stream;
+}
+
+/*
+ * alter_stream(relation, allowed_delay, late_rows, late_table, idle_timeout, max_ahead): null leaves as
+ * it is.
+ */
+Datum
+tidemark_alter_stream(PG_FUNCTION_ARGS)
+{
+	Oid types[] = {OIDOID, INT8OID, TEXTOID, OIDOID, INTERVALOID, INTERVALOID};
+	Datum values[6] = {0};
+	char nulls[] = "      ";
+	Stream stream;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("alter_stream: no table given")));
+	stream = require_stream(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+	for (int i = 0; i < 6; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_GETARG_DATUM(i);
+	}
+	if (!PG_ARGISNULL(1))
+		values[1] = Int64GetDatum(event_time_duration(
+			stream.time_type, text_to_cstring(PG_GETARG_TEXT_PP(1)), "allowed_delay"));
+	if (!PG_ARGISNULL(2))
+		require_late_table(text_to_cstring(PG_GETARG_TEXT_PP(2)),
+						   PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3), stream.relid);
+	else if (!PG_ARGISNULL(3))
+		require_late_table("divert", PG_GETARG_OID(3), stream.relid);
+	(void) catalog_execute(
+		"UPDATE tidemark.stream SET allowed_delay = coalesce($2, allowed_delay), "
+		"late_rows = coalesce($3, CASE WHEN $4 IS NULL THEN late_rows ELSE 'divert' END), "
+		"late_table = CASE WHEN $3 IS NULL THEN coalesce($4, late_table) ELSE $4 END, "
+		"idle_timeout = coalesce($5, idle_timeout), "
+		"max_ahead = coalesce($6, max_ahead) WHERE relid = $1",
+		6, types, values, nulls);
+	catalog_invalidate(stream.relid);
+	worker_wake_at_commit();
+	PG_RETURN_VOID();
+}
+
+static bool
+has_ingestion(Oid relid)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(relid)};
+
+	return catalog_execute("SELECT 1 FROM tidemark.ingest WHERE stream = $1", 1, types, values,
+						   NULL) > 0;
+}
+
+/* drop_stream(relation): the table stays, with its rows. */
+Datum
+tidemark_drop_stream(PG_FUNCTION_ARGS)
+{
+	Stream stream = require_stream(PG_GETARG_OID(0), ShareRowExclusiveLock);
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(stream.relid)};
+	List *views = views_of_stream(stream.relid);
+	ListCell *cell;
+
+	if (views != NIL)
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("can't drop stream \"%s\": continuous views read it",
+							   get_rel_name(stream.relid)),
+						errdetail("View \"%s\" is one of %d.", get_rel_name(linitial_oid(views)),
+								  list_length(views)),
+						errhint("SELECT tidemark.make_batch('...') for each of them first.")));
+	if (has_ingestion(stream.relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("can't drop stream \"%s\": a topic is ingested into it",
+						get_rel_name(stream.relid)),
+				 errhint("tidemark.stop_ingest ends that; tidemark.ingest_status shows it.")));
+	foreach (cell, find_all_inheritors(stream.relid, ShareRowExclusiveLock, NULL))
+		drop_triggers(lfirst_oid(cell));
+	run_ddl(psprintf("DROP TRIGGER IF EXISTS tidemark_replica ON %s; "
+					 "ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s",
+					 qualified_name(stream.relid), qualified_name(stream.relid),
+					 quote_identifier(finite_constraint(stream.relid))));
+	(void) catalog_execute("DELETE FROM tidemark.stream WHERE relid = $1", 1, types, values, NULL);
+	frontier_forget_at_commit(stream.relid);
+	catalog_invalidate(stream.relid);
+	PG_RETURN_VOID();
+}
+
+/* forget_stream(oid): the stream's table is gone; called by the event trigger. */
+Datum
+tidemark_forget_stream(PG_FUNCTION_ARGS)
+{
+	frontier_forget_at_commit(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+/* event_time_text(stream, ticks) */
+Datum
+tidemark_event_time_text(PG_FUNCTION_ARGS)
+{
+	Stream stream;
+	char *text;
+
+	if (!stream_lookup(PG_GETARG_OID(0), &stream))
+		PG_RETURN_NULL();
+	text = event_time_text(stream.time_type, PG_GETARG_INT64(1));
+	if (text == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/* ---- partitions -------------------------------------------------------------------------------------- */
+
+/* The stream that the table is, or is a partition of; InvalidOid: none. */
+static Oid
+stream_above(Oid relid)
+{
+	ListCell *cell;
+
+	if (stream_exists(relid))
+		return relid;
+	if (!get_rel_relispartition(relid))
+		return InvalidOid;
+	foreach (cell, get_partition_ancestors(relid))
+		if (stream_exists(lfirst_oid(cell)))
+			return lfirst_oid(cell);
+	return InvalidOid;
+}
+
+/*
+ * The partitions of the stream are not what they were: new ones get triggers, those that are none any more
+ * keep theirs, which do nothing.
+ */
+static void
+partitions_changed(Oid stream)
+{
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(stream, ShareRowExclusiveLock, NULL))
+		if (!OidIsValid(get_trigger_oid(lfirst_oid(cell), TRUNCATE_TRIGGER, true)))
+			create_triggers(lfirst_oid(cell));
+}
+
+static void
+restart_views(Oid stream)
+{
+	ListCell *cell;
+
+	frontier_lock_stream(stream);
+	foreach (cell, views_of_stream(stream))
+		correct_restart(lfirst_oid(cell));
+	worker_wake_at_commit();
+}
+
+Datum
+tidemark_restart_views(PG_FUNCTION_ARGS)
+{
+	restart_views(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+static void
+refuse_inheritance(Oid parent)
+{
+	if (stream_exists(parent) && get_rel_relkind(parent) == RELKIND_RELATION)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("can't inherit from stream \"%s\"", get_rel_name(parent)),
+						errhint("Use declarative partitioning.")));
+}
+
+static void
+table_created(CreateStmt *create)
+{
+	ListCell *cell;
+
+	foreach (cell, create->inhRelations)
+	{
+		Oid parent = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
+		Oid stream;
+
+		if (!OidIsValid(parent))
+			continue;
+		refuse_inheritance(parent);
+		stream = stream_above(parent);
+		if (create->partbound && OidIsValid(stream))
+		{
+			CommandCounterIncrement();
+			partitions_changed(stream);
+		}
+	}
+}
+
+static void
+table_altered(AlterTableStmt *alter)
+{
+	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	Oid stream = OidIsValid(relid) ? stream_above(relid) : InvalidOid;
+	ListCell *cell;
+
+	foreach (cell, alter->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_AddInherit)
+			refuse_inheritance(RangeVarGetRelid((RangeVar *) command->def, NoLock, false));
+		if (!OidIsValid(stream) ||
+			(command->subtype != AT_AttachPartition && command->subtype != AT_DetachPartition &&
+			 command->subtype != AT_DetachPartitionFinalize))
+			continue;
+		CommandCounterIncrement();
+		partitions_changed(stream);
+		restart_views(stream);
+	}
+}
+
+void
+stream_table_changed(Node *statement)
+{
+	if (IsA(statement, CreateStmt))
+		table_created((CreateStmt *) statement);
+	else
+		table_altered(castNode(AlterTableStmt, statement));
+}

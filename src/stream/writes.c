@@ -1,0 +1,227 @@
+/*
+ * writes.c: who wrote below the frontier.
+ *
+ * Every statement that writes to a stream comes through writes_happened: from triggers on the stream's table
+ * and on each of its partitions (a statement on a partition fires the partition's triggers, one
+ * on the parent the parent's), or called by the ingest worker. In event-time order it costs a lock that
+ * conflicts with no writer's, and one comparison with the guard (view/frontier.c); no view is looked at.
+ *
+ * Triggers, all of them ENABLE ALWAYS, so that session_replication_role does not silence them:
+ *   statement, INSERT/UPDATE/DELETE, with transition tables: the event times of the rows before and after
+ *   statement, TRUNCATE: views are emptied with it
+ *   row, only in logical replication's apply worker, which fires no statement triggers
+ */
+#include "tidemark.h"
+
+#include "access/xact.h"
+#include "catalog.h"
+#include "catalog/partition.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "replication/logicalworker.h"
+#include "stream/writes.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+#include "view/correct.h"
+#include "view/frontier.h"
+#include "worker/worker.h"
+
+bool writes_suppress_triggers = false;
+
+/* Event times at or below the guard. */
+typedef struct LateTimes
+{
+	Ticks guard;
+	Ticks *times;
+	int n;
+	int size;
+} LateTimes;
+
+static void
+note_time(LateTimes *late, Ticks time)
+{
+	if (time > late->guard)
+		return;
+	if (late->n == late->size)
+	{
+		late->size = Max(late->size * 2, 64);
+		late->times =
+			late->times ? repalloc_huge(late->times, sizeof(Ticks) * late->size)
+						: MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Ticks) * late->size);
+	}
+	late->times[late->n++] = time;
+}
+
+static int
+compare_ticks(const void *a, const void *b)
+{
+	Ticks x = *(const Ticks *) a;
+	Ticks y = *(const Ticks *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* The stream's lock, then its guard: in this order (view/frontier.c). */
+static LateTimes
+begin_write(Oid stream)
+{
+	LateTimes late = {0};
+
+	frontier_lock_stream(stream);
+	late.guard = frontier_guard(stream);
+	worker_wake_at_commit();
+	return late;
+}
+
+static void
+end_write(Oid stream, LateTimes *late)
+{
+	List *views;
+	ListCell *cell;
+
+	if (late->n == 0)
+		return;
+	qsort(late->times, late->n, sizeof(Ticks), compare_ticks);
+	AcceptInvalidationMessages();
+	views = views_of_stream(stream);
+	foreach (cell, views)
+		correct_view(lfirst_oid(cell), late->times, late->n);
+	pfree(late->times);
+}
+
+void
+writes_happened(Oid stream, Ticks *times, int n)
+{
+	LateTimes late = begin_write(stream);
+
+	for (int i = 0; i < n; i++)
+		note_time(&late, times[i]);
+	end_write(stream, &late);
+}
+
+/* ---- triggers ---------------------------------------------------------------------------------- */
+
+PG_FUNCTION_INFO_V1(tidemark_on_write);
+PG_FUNCTION_INFO_V1(tidemark_on_replicated_row);
+
+/* The stream that a table is, or is a partition of. */
+static bool
+stream_of_table(Relation rel, Stream *stream)
+{
+	ListCell *cell;
+
+	if (stream_lookup(RelationGetRelid(rel), stream))
+		return true;
+	if (!rel->rd_rel->relispartition)
+		return false;
+	foreach (cell, get_partition_ancestors(RelationGetRelid(rel)))
+		if (stream_lookup(lfirst_oid(cell), stream))
+			return true;
+	return false;
+}
+
+/* The event time's attribute number in the stream's table or a partition of it. */
+static AttrNumber
+time_attnum_in(Relation rel, const Stream *stream)
+{
+	if (RelationGetRelid(rel) == stream->relid)
+		return stream->attnum;
+	return get_attnum(RelationGetRelid(rel), get_attname(stream->relid, stream->attnum, false));
+}
+
+static void
+note_slot(LateTimes *late, TupleTableSlot *slot, AttrNumber attnum, Oid type)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, attnum, &isnull);
+
+	if (!isnull) /* NOT NULL; a transition row of a BEFORE trigger's making has passed it too */
+		note_time(late, event_time_ticks(type, value));
+}
+
+static void
+note_transition_table(LateTimes *late, Tuplestorestate *rows, Relation rel, const Stream *stream)
+{
+	AttrNumber attnum = time_attnum_in(rel, stream);
+	TupleTableSlot *slot;
+
+	if (rows == NULL)
+		return;
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+		note_slot(late, slot, attnum, stream->time_type);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static void
+truncated(Relation rel, const Stream *stream)
+{
+	bool whole = RelationGetRelid(rel) == stream->relid;
+	ListCell *cell;
+
+	(void) begin_write(stream->relid);
+	AcceptInvalidationMessages();
+	foreach (cell, views_of_stream(stream->relid))
+	{
+		if (whole)
+			correct_truncated(lfirst_oid(cell));
+		else
+			correct_restart(lfirst_oid(cell));
+	}
+}
+
+Datum
+tidemark_on_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	LateTimes late;
+	Stream stream;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("tidemark.on_write is for AFTER ... FOR EACH STATEMENT triggers")));
+	if (writes_suppress_triggers || !stream_of_table(trigger->tg_relation, &stream))
+		return PointerGetDatum(NULL);
+	CommandCounterIncrement();
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		truncated(trigger->tg_relation, &stream);
+		return PointerGetDatum(NULL);
+	}
+	late = begin_write(stream.relid);
+	note_transition_table(&late, trigger->tg_oldtable, trigger->tg_relation, &stream);
+	note_transition_table(&late, trigger->tg_newtable, trigger->tg_relation, &stream);
+	end_write(stream.relid, &late);
+	return PointerGetDatum(NULL);
+}
+
+Datum
+tidemark_on_replicated_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	AttrNumber attnum;
+	LateTimes late;
+	Stream stream;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("tidemark.on_replicated_row is for AFTER ... FOR EACH ROW triggers")));
+	if (!IsLogicalWorker() || !stream_of_table(trigger->tg_relation, &stream))
+		return PointerGetDatum(NULL);
+	CommandCounterIncrement();
+	attnum = time_attnum_in(trigger->tg_relation, &stream);
+	late = begin_write(stream.relid);
+	note_slot(&late, trigger->tg_trigslot, attnum, stream.time_type);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		note_slot(&late, trigger->tg_newslot, attnum, stream.time_type);
+	end_write(stream.relid, &late);
+	return PointerGetDatum(NULL);
+}

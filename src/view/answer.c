@@ -1,0 +1,301 @@
+/*
+ * answer.c: how a query that reads a continuous view is answered: materialised part and live tail.
+ *
+ * The rewriter has expanded the view to its definition, the batch query. The planner hook puts in its
+ * place
+ *
+ *   SELECT c1, ... FROM tidemark_data.view_N
+ *   UNION ALL
+ *   SELECT ... FROM (batch query, on the rows from the frontier - lookback on) WHERE event time > frontier
+ *
+ * Invariants:
+ * - The frontier is read when the query runs, with the query's snapshot (tidemark.tail_start is stable,
+ *   not immutable), and commits together with the materialised rows. So both parts fit, in
+ *   every snapshot and in plans that are kept.
+ * - The entry that carries the permission check on the view stays: from 16 on it is the subquery's own
+ *   entry; on 15 the rule's OLD, which stays in the tail. What is below is read with the view owner's
+ *   rights; the materialised table without a check, as only this hook reads it.
+ * - Where row security takes part, or anything else is not as it was when the view was materialised,
+ *   the batch query stays: it is always right.
+ */
+#include "tidemark.h"
+
+#include "access/stratnum.h"
+#include "aggregate/planner.h"
+#include "catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/planner.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "view/answer.h"
+#include "view/slice.h"
+
+bool answer_suspended = false;
+const char *answer_batch_alias = NULL;
+
+static planner_hook_type previous_planner = NULL;
+
+/* ---- the frontier, as the tail's bounds ---------------------------------------------------------- */
+
+PG_FUNCTION_INFO_V1(tidemark_tail_start);
+
+/* What one execution of a tail remembers: its snapshot and the frontier in it. */
+typedef struct TailStart
+{
+	TransactionId xmin;
+	TransactionId xmax;
+	CommandId command;
+	Ticks frontier;
+} TailStart;
+
+/*
+ * tail_start(view, null of the event time's type, lookback): the first event time after the view's frontier in the
+ * query's snapshot, less the lookback: where its tail's input begins; with a lookback of zero its output.
+ */
+Datum
+tidemark_tail_start(PG_FUNCTION_ARGS)
+{
+	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+	TailStart *memory = fcinfo->flinfo->fn_extra;
+	Snapshot snapshot = GetActiveSnapshot();
+	Interval *lookback = PG_GETARG_INTERVAL_P(2);
+
+	if (memory == NULL)
+		memory = fcinfo->flinfo->fn_extra =
+			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TailStart));
+	if (memory->xmax == InvalidTransactionId || memory->xmin != snapshot->xmin ||
+		memory->xmax != snapshot->xmax || memory->command != snapshot->curcid)
+	{
+		memory->frontier = frontier_read(PG_GETARG_OID(0), snapshot).frontier;
+		memory->xmin = snapshot->xmin;
+		memory->xmax = snapshot->xmax;
+		memory->command = snapshot->curcid;
+	}
+	PG_RETURN_DATUM(
+		event_time_datum(type, lookback_before(type, ticks_plus(memory->frontier, 1), lookback)));
+}
+
+static Expr *
+tail_start(Oid view, Oid time_type, const Lookback *lookback)
+{
+	Oid types[] = {REGCLASSOID, ANYELEMENTOID, INTERVALOID};
+	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("tail_start"));
+	Lookback *distance = palloc(sizeof(Lookback));
+	int16 length;
+	bool by_value;
+	List *arguments;
+
+	*distance = *lookback;
+	get_typlenbyval(time_type, &length, &by_value);
+	arguments = list_make3(
+		makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(view), false, true),
+		makeNullConst(time_type, -1, InvalidOid),
+		makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval), IntervalPGetDatum(distance), false,
+				  false));
+	return (Expr *) makeFuncExpr(LookupFuncName(name, 3, types, false), time_type, arguments,
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Query *
+tail_query(Query *batch, const ContinuousView *view, const Shape *shape)
+{
+	Lookback none = {0};
+	SliceBounds bounds = {
+		.input_from = tail_start(view->relid, shape->stream.time_type, &shape->lookback),
+		.output_from = tail_start(view->relid, shape->stream.time_type, &none)};
+	Query *tail = slice_query(batch, shape, &bounds, false, NULL);
+
+	aggregate_swap_exact_always(tail);
+	return tail;
+}
+
+/* ---- the materialised part and the union ---------------------------------------------------------- */
+
+/* A query of all of other's columns, from range table entry `from`. */
+static Query *
+select_from(RangeTblEntry *from, Query *like)
+{
+	Query *query = makeNode(Query);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	ListCell *cell;
+
+	foreach (cell, like->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		query->targetList = lappend(
+			query->targetList,
+			makeTargetEntry((Expr *) makeVar(1, entry->resno, exprType((Node *) entry->expr),
+											 exprTypmod((Node *) entry->expr),
+											 exprCollation((Node *) entry->expr), 0),
+							entry->resno, entry->resname, false));
+	}
+	reference->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->rtable = list_make1(from);
+	query->jointree = makeFromExpr(list_make1(reference), NULL);
+	return query;
+}
+
+static Query *
+materialised_query(const ContinuousView *view, Query *like)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List *names = NIL;
+	char *name;
+
+	for (AttrNumber i = 1; (name = get_attname(view->mat, i, true)) != NULL; i++)
+		names = lappend(names, makeString(name));
+	entry->rtekind = RTE_RELATION;
+	entry->relid = view->mat;
+	entry->relkind = RELKIND_RELATION;
+	entry->rellockmode = AccessShareLock;
+	entry->eref = makeAlias(get_rel_name(view->mat), names);
+	entry->inh = true;
+	entry->inFromCl = true;
+	compat_unchecked(entry);
+	return select_from(entry, like);
+}
+
+static RangeTblEntry *
+subquery_entry(Query *query, char *name)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+		names = lappend(names, makeString(lfirst_node(TargetEntry, cell)->resname));
+	entry->rtekind = RTE_SUBQUERY;
+	entry->subquery = query;
+	entry->eref = makeAlias(name, names);
+	entry->inFromCl = false;
+	return entry;
+}
+
+static Query *
+union_all(Query *left, Query *right)
+{
+	Query *query = select_from(subquery_entry(left, "materialised"), left);
+	SetOperationStmt *operation = makeNode(SetOperationStmt);
+	RangeTblRef *references[2];
+	ListCell *cell;
+
+	query->rtable = lappend(query->rtable, subquery_entry(right, "tail"));
+	query->jointree = makeFromExpr(NIL, NULL);
+	for (int i = 0; i < 2; i++)
+	{
+		references[i] = makeNode(RangeTblRef);
+		references[i]->rtindex = i + 1;
+	}
+	operation->op = SETOP_UNION;
+	operation->all = true;
+	operation->larg = (Node *) references[0];
+	operation->rarg = (Node *) references[1];
+	foreach (cell, query->targetList)
+	{
+		Node *column = (Node *) lfirst_node(TargetEntry, cell)->expr;
+
+		operation->colTypes = lappend_oid(operation->colTypes, exprType(column));
+		operation->colTypmods = lappend_int(operation->colTypmods, exprTypmod(column));
+		operation->colCollations = lappend_oid(operation->colCollations, exprCollation(column));
+	}
+	query->setOperations = (Node *) operation;
+	return query;
+}
+
+/* ---- finding the views ------------------------------------------------------------------------------ */
+
+/*
+ * The view behind this entry, if it is to be answered in two parts: it is continuous, its definition is the
+ * materialised one, and nothing in it depends on who asks.
+ */
+static bool
+is_answerable(RangeTblEntry *entry, ContinuousView *view)
+{
+	Oid relid = compat_view_of_subquery(entry);
+
+	if (!OidIsValid(relid) || !view_lookup(relid, view) || !view->current)
+		return false;
+	if (answer_batch_alias && strcmp(entry->eref->aliasname, answer_batch_alias) == 0)
+		return false;
+	if (entry->subquery->rowMarks || query_has_security_quals(entry->subquery) ||
+		view_is_security_invoker(relid))
+		return false;
+	LockRelationOid(view->mat, AccessShareLock);
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(view->mat));
+}
+
+static void
+answer_entry(RangeTblEntry *entry, const ContinuousView *view)
+{
+	Query *batch = copyObject(entry->subquery);
+	Shape shape;
+	Query *tail;
+
+	shape_of_query(batch, &shape);
+	if (shape.refusal)
+		return;
+	tail = tail_query(batch, view, &shape);
+	entry->subquery = union_all(materialised_query(view, tail), tail);
+}
+
+static bool
+answer_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *entry = (RangeTblEntry *) node;
+		ContinuousView view;
+
+		/* what has been put in place is not looked into: range_table_walker goes on into other subqueries */
+		if (entry->rtekind == RTE_SUBQUERY)
+		{
+			if (is_answerable(entry, &view))
+				answer_entry(entry, &view);
+			else
+				(void) answer_walker((Node *) entry->subquery, context);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, answer_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
+	return expression_tree_walker(node, answer_walker, context);
+}
+
+static PlannedStmt *
+answer_planner(Query *query, const char *text, int options, ParamListInfo parameters)
+{
+	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
+	{
+		if (tidemark_use_continuous && !answer_suspended)
+			(void) answer_walker((Node *) query, NULL);
+		if (tidemark_exact_float_sums)
+			aggregate_swap_exact(query);
+	}
+	if (previous_planner)
+		return previous_planner(query, text, options, parameters);
+	return standard_planner(query, text, options, parameters);
+}
+
+void
+answer_init(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = answer_planner;
+}

@@ -1,0 +1,153 @@
+/*
+ * correct.c: late rows: materialised rows that have to change.
+ *
+ * A row written at t changes output rows from t to t + lookback. The reaches of all rows of a
+ * statement are merged, and each stretch up to the committed frontier is deleted and computed again from the
+ * stream:
+ *
+ *      t1   t2                      t3                        frontier
+ *      |----|~~~~~~~|               |~~~~~~~|~~~~ ... ~~~~~~~~~|-----> live tail
+ *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier
+ *
+ * Invariants: the view's correction lock is held until commit; the snapshot is taken after it. So every
+ * correction and every move of the frontier that committed before is seen, and none happens beside it.
+ *
+ * A snapshot that cannot be renewed (REPEATABLE READ and above) may be older than such a change. Each
+ * change updates the view's row in tidemark.frontier; if that row is not the same in the
+ * transaction's snapshot as in a fresh one, the statement ends with a serialization failure.
+ */
+#include "tidemark.h"
+
+#include "access/xact.h"
+#include "catalog.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "view/correct.h"
+#include "view/frontier.h"
+#include "view/materialised.h"
+#include "view/slice.h"
+
+/* The snapshot to correct with, pushed; raises an error if it would be too old. */
+static Frontier
+push_correction_snapshot(Oid view)
+{
+	Snapshot latest = GetLatestSnapshot();
+	Frontier now = frontier_read(view, latest);
+	Frontier ours;
+
+	if (!IsolationUsesXactSnapshot())
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		return now;
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ours = frontier_read(view, GetActiveSnapshot());
+	if (ours.found != now.found || ours.frontier != now.frontier ||
+		ours.corrections != now.corrections)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access: continuous view \"%s\" has changed since the "
+						"transaction began",
+						get_rel_name(view)),
+				 errdetail("A row at or below its frontier was written with an older snapshot."),
+				 errhint("The transaction might succeed if retried.")));
+	return now;
+}
+
+/* The end of the stretch that begins with times[*next]; moves *next behind it. */
+static Ticks
+stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
+{
+	Oid type = shape->stream.time_type;
+	Ticks end = lookback_after(type, times[*next], &shape->lookback);
+
+	for ((*next)++; *next < n && times[*next] <= end; (*next)++)
+		end = Max(end, lookback_after(type, times[*next], &shape->lookback));
+	return end;
+}
+
+static int64
+recompute(const ContinuousView *view, Ticks from, Ticks to)
+{
+	Query *batch = slice_batch_query(view->relid, NULL);
+	Shape shape;
+	int64 deleted;
+
+	shape_of_query(batch, &shape);
+	shape_require(&shape, get_rel_name(view->relid));
+	deleted = materialised_delete(view, shape.stream.time_type, from, to);
+	return (int64) materialised_append(view, &shape, batch, from, to) - deleted;
+}
+
+/* A view that is or was continuous, locked for correction; false if there is nothing to correct. */
+static bool
+begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
+{
+	frontier_lock_view(relid);
+	AcceptInvalidationMessages();
+	if (!view_lookup(relid, view))
+		return false;
+	*frontier = push_correction_snapshot(relid);
+	if (frontier->found && view->current)
+		return true;
+	PopActiveSnapshot();
+	return false;
+}
+
+void
+correct_view(Oid relid, const Ticks *times, int n)
+{
+	ContinuousView view;
+	Frontier frontier;
+	Shape shape;
+	int64 change = 0;
+
+	if (!begin_correction(relid, &view, &frontier))
+		return;
+	if (times[0] <= frontier.frontier)
+	{
+		shape_of_query(slice_batch_query(relid, NULL), &shape);
+		for (int next = 0; next < n && times[next] <= frontier.frontier;)
+		{
+			Ticks from = times[next];
+			Ticks to = stretch_end(&shape, times, n, &next);
+
+			change += recompute(&view, from, Min(to, frontier.frontier));
+		}
+		materialised_changed(relid, frontier.frontier, change, 1);
+		CommandCounterIncrement();
+	}
+	PopActiveSnapshot();
+}
+
+void
+correct_truncated(Oid relid)
+{
+	ContinuousView view;
+	Frontier frontier;
+
+	if (!begin_correction(relid, &view, &frontier))
+		return;
+	materialised_truncate(&view);
+	materialised_changed(relid, frontier.frontier, -frontier.rows, 1);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+void
+correct_restart(Oid relid)
+{
+	ContinuousView view;
+	Frontier frontier;
+	Stream stream;
+
+	if (!begin_correction(relid, &view, &frontier))
+		return;
+	if (stream_lookup(view.stream, &stream))
+		(void) materialised_delete(&view, stream.time_type, TICKS_MIN, TICKS_MAX);
+	materialised_changed(relid, TICKS_MIN, -frontier.rows, 1);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}

@@ -1,0 +1,408 @@
+/*
+ * define.c: a view becomes continuous, and an ordinary one again.
+ *
+ * A continuous view is a row in tidemark.view, one in tidemark.frontier and a table in tidemark_data, beside a view
+ * that stays what it was. It begins with nothing materialised: the live tail is the whole batch query, and the maintainer takes it from
+ * there. So declaring one is quick, transactional, and right at once.
+ *
+ * The utility hook adds what statements can't say otherwise:
+ *   CREATE MATERIALIZED VIEW v WITH (tidemark.continuous) AS ...   CREATE VIEW v AS ..., make_continuous
+ *   CREATE VIEW with tidemark.continuous_views = on                the same if the query can be maintained
+ *   CREATE OR REPLACE VIEW of a continuous view                    starts it anew with the new definition
+ *   partitions of a stream attached, detached, created             triggers; views start anew
+ * Dropping is seen by the event trigger tidemark.on_drop.
+ */
+#include "tidemark.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parser.h"
+#include "stream/stream.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "view/define.h"
+#include "view/frontier.h"
+#include "view/materialised.h"
+#include "view/slice.h"
+#include "worker/worker.h"
+
+PG_FUNCTION_INFO_V1(tidemark_make_continuous);
+PG_FUNCTION_INFO_V1(tidemark_make_batch);
+
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* ---- make_continuous --------------------------------------------------------------------------- */
+
+static void
+require_view(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	Oid relid = RelationGetRelid(rel);
+
+	if (rel->rd_rel->relkind == RELKIND_MATVIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a materialized view", name),
+				 errhint("Drop it and write CREATE MATERIALIZED VIEW %s WITH (tidemark.continuous) "
+						 "AS ..., or make a plain view continuous.",
+						 quote_identifier(name))));
+	if (rel->rd_rel->relkind != RELKIND_VIEW)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a view", name)));
+	if (!compat_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, name);
+}
+
+static void
+require_maintainable_view(Relation rel, bool row_security)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("view \"%s\" can't be continuous: it is temporary", name)));
+	if (RelationHasSecurityInvoker(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("view \"%s\" can't be continuous: it is a security_invoker view", name),
+				 errdetail("What such a view shows depends on who reads it."),
+				 errhint("ALTER VIEW %s RESET (security_invoker)", quote_identifier(name))));
+	if (row_security)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "view \"%s\" can't be continuous: row security on what it reads binds its owner",
+				 name),
+			 errhint("Let the owner of the stream own the view.")));
+}
+
+static void
+insert_view(Oid relid, Oid stream, Oid mat, AttrNumber time_attnum)
+{
+	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stream), ObjectIdGetDatum(mat),
+					  Int16GetDatum(time_attnum), CStringGetTextDatum(view_fingerprint(relid))};
+	Datum frontier[] = {ObjectIdGetDatum(relid), Int64GetDatum(TICKS_MIN)};
+	Oid frontier_types[] = {OIDOID, INT8OID};
+
+	(void) catalog_execute(
+		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition) "
+		"VALUES ($1, $2, $3, $4, $5)",
+		5, types, values, NULL);
+	(void) catalog_execute("INSERT INTO tidemark.frontier (relid, frontier) VALUES ($1, $2)", 2,
+						   frontier_types, frontier, NULL);
+}
+
+static void
+make_continuous(Oid relid)
+{
+	Relation rel = relation_open(relid, ShareRowExclusiveLock);
+	char *name = RelationGetRelationName(rel);
+	SliceBounds unbounded = {0};
+	AttrNumber time_attnum;
+	ContinuousView existing;
+	bool row_security;
+	Query *batch;
+	Shape shape;
+	Oid mat;
+
+	require_view(rel);
+	if (view_lookup(relid, &existing))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("view \"%s\" is continuous already", name)));
+	batch = slice_batch_query(relid, &row_security);
+	shape_of_query(batch, &shape);
+	shape_require(&shape, name);
+	require_maintainable_view(rel, row_security);
+	if (shape.peer_order)
+		ereport(NOTICE,
+				(errmsg("the result of %s depends on the order of rows with equal event time",
+						shape.peer_order),
+				 errdetail("SQL leaves that order open: where event times repeat, view and batch "
+						   "query may differ.")));
+
+	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);
+	mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), time_attnum);
+	insert_view(relid, shape.stream.relid, mat, time_attnum);
+	catalog_invalidate(relid);
+	catalog_invalidate(shape.stream.relid);
+	worker_wake_at_commit();
+	relation_close(rel, NoLock);
+}
+
+Datum
+tidemark_make_continuous(PG_FUNCTION_ARGS)
+{
+	tidemark_require_preload("make_continuous");
+	make_continuous(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+/* ---- make_batch -------------------------------------------------------------------------------- */
+
+/* Forgets the view's rows in the catalogue, and its table: in this order, for on_drop has nothing left to do then. */
+static void
+make_batch(Oid relid, const ContinuousView *view)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(relid)};
+	ObjectAddress mat;
+
+	frontier_lock_view(relid);
+	(void) catalog_execute("DELETE FROM tidemark.view WHERE relid = $1", 1, types, values, NULL);
+	(void) catalog_execute("DELETE FROM tidemark.frontier WHERE relid = $1", 1, types, values,
+						   NULL);
+	catalog_invalidate(relid);
+	ObjectAddressSet(mat, RelationRelationId, view->mat);
+	performDeletion(&mat, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	CommandCounterIncrement();
+}
+
+Datum
+tidemark_make_batch(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	Relation rel = relation_open(relid, ShareRowExclusiveLock);
+	ContinuousView view;
+
+	require_view(rel);
+	if (!view_lookup(relid, &view))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("view \"%s\" is not continuous", RelationGetRelationName(rel))));
+	make_batch(relid, &view);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* ---- statements ---------------------------------------------------------------------------------- */
+
+typedef struct Utility
+{
+	PlannedStmt *statement;
+	const char *text;
+	bool read_only;
+	ProcessUtilityContext context;
+	ParamListInfo parameters;
+	QueryEnvironment *environment;
+	DestReceiver *receiver;
+	QueryCompletion *completion;
+} Utility;
+
+static void
+run_utility(Utility *utility)
+{
+	ProcessUtility_hook_type run = previous_utility ? previous_utility : standard_ProcessUtility;
+
+	run(utility->statement, utility->text, utility->read_only, utility->context,
+		utility->parameters, utility->environment, utility->receiver, utility->completion);
+}
+
+static bool
+extension_installed(void)
+{
+	return OidIsValid(catalog_table("view"));
+}
+
+static bool
+reads_stream(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->rtekind == RTE_RELATION &&
+			   stream_exists(((RangeTblEntry *) node)->relid);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_stream, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_stream, context);
+}
+
+/* With tidemark.continuous_views = on: continuous if it can be, else a notice that says why not. */
+static void
+make_continuous_if_possible(Oid relid)
+{
+	Query *batch = slice_batch_query(relid, NULL);
+	bool over_stream = reads_stream((Node *) batch, NULL);
+	Shape shape;
+
+	if (!over_stream)
+		return;
+	shape_of_query(batch, &shape);
+	if (shape.refusal == NULL)
+		make_continuous(relid);
+	else
+		ereport(NOTICE,
+				(errmsg("view \"%s\" is not continuous: %s", get_rel_name(relid), shape.refusal),
+				 shape.hint ? errhint("%s", shape.hint) : 0));
+}
+
+static void
+run_create_view(Utility *utility, ViewStmt *statement)
+{
+	ContinuousView view;
+	Oid relid;
+
+	run_utility(utility);
+	if (!extension_installed())
+		return;
+	CommandCounterIncrement();
+	relid = RangeVarGetRelid(statement->view, NoLock, true);
+	if (!OidIsValid(relid) || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		return;
+	if (view_lookup(relid, &view))
+	{
+		if (view.current)
+			return;
+		make_batch(relid, &view);
+		make_continuous(relid);
+	}
+	else if (tidemark_continuous_views && tidemark_preloaded)
+		make_continuous_if_possible(relid);
+}
+
+/* Takes our options out of the list; true if they say that the view is to be continuous. */
+static bool
+take_continuous_option(List **options)
+{
+	bool continuous = false;
+	ListCell *cell;
+
+	foreach (cell, *options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (option->defnamespace == NULL || strcmp(option->defnamespace, TIDEMARK_SCHEMA) != 0)
+			continue;
+		if (strcmp(option->defname, "continuous") != 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("unrecognized parameter \"tidemark.%s\"", option->defname),
+							errhint("The parameter is tidemark.continuous.")));
+		continuous = defGetBoolean(option);
+		*options = foreach_delete_current(*options, cell);
+	}
+	return continuous;
+}
+
+/*
+ * The statement as CREATE VIEW. A view wants the query as it was before analysis, so the statement's text is
+ * parsed once more.
+ */
+static ViewStmt *
+as_create_view(Utility *utility, CreateTableAsStmt *statement)
+{
+	const char *text = utility->text + Max(utility->statement->stmt_location, 0);
+	int length = utility->statement->stmt_len;
+	List *parsed = raw_parser(length > 0 ? pnstrdup(text, length) : text, RAW_PARSE_DEFAULT);
+	Node *raw = linitial_node(RawStmt, parsed)->stmt;
+	ViewStmt *view = makeNode(ViewStmt);
+
+	if (!IsA(raw, CreateTableAsStmt) || !IsA(((CreateTableAsStmt *) raw)->query, SelectStmt))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a continuous view must be declared with a SELECT, as a statement of its own"),
+			 errhint("Use CREATE VIEW and tidemark.make_continuous.")));
+	view->view = copyObject(statement->into->rel);
+	view->aliases = copyObject(statement->into->colNames);
+	view->query = ((CreateTableAsStmt *) raw)->query;
+	view->options = statement->into->options;
+	view->withCheckOption = NO_CHECK_OPTION;
+	return view;
+}
+
+static void
+run_create_continuous(Utility *utility, CreateTableAsStmt *statement)
+{
+	PlannedStmt *wrapper = copyObject(utility->statement);
+	Utility create = *utility;
+	ViewStmt *view;
+
+	tidemark_require_preload("CREATE MATERIALIZED VIEW ... WITH (tidemark.continuous)");
+	if (statement->if_not_exists &&
+		OidIsValid(RangeVarGetRelid(statement->into->rel, NoLock, true)))
+	{
+		ereport(NOTICE, (errcode(ERRCODE_DUPLICATE_TABLE),
+						 errmsg("relation \"%s\" already exists, skipping",
+								statement->into->rel->relname)));
+		return;
+	}
+	view = as_create_view(utility, statement);
+	wrapper->utilityStmt = (Node *) view;
+	create.statement = wrapper;
+	run_utility(&create);
+	CommandCounterIncrement();
+	make_continuous(RangeVarGetRelid(view->view, NoLock, false));
+}
+
+static void
+run_create_table_as(Utility *utility, CreateTableAsStmt *statement)
+{
+	bool ours = statement->objtype == OBJECT_MATVIEW && extension_installed();
+
+	if (ours && statement->into->options)
+	{
+		/* the statement may be a cached plan's: the list is changed in a copy */
+		utility->statement = copyObject(utility->statement);
+		statement = castNode(CreateTableAsStmt, utility->statement->utilityStmt);
+		if (take_continuous_option(&statement->into->options))
+		{
+			run_create_continuous(utility, statement);
+			return;
+		}
+	}
+	run_utility(utility);
+}
+
+static void
+utility_hook(PlannedStmt *statement, const char *text, bool read_only,
+			 ProcessUtilityContext context, ParamListInfo parameters, QueryEnvironment *environment,
+			 DestReceiver *receiver, QueryCompletion *completion)
+{
+	Utility utility = {.statement = statement,
+					   .text = text,
+					   .read_only = read_only,
+					   .context = context,
+					   .parameters = parameters,
+					   .environment = environment,
+					   .receiver = receiver,
+					   .completion = completion};
+	Node *node = statement->utilityStmt;
+
+	switch (nodeTag(node))
+	{
+		case T_ViewStmt:
+			run_create_view(&utility, (ViewStmt *) node);
+			break;
+		case T_CreateTableAsStmt:
+			run_create_table_as(&utility, (CreateTableAsStmt *) node);
+			break;
+		case T_CreateStmt:
+		case T_AlterTableStmt:
+			run_utility(&utility);
+			if (extension_installed())
+				stream_table_changed(node);
+			break;
+		default:
+			run_utility(&utility);
+			break;
+	}
+}
+
+void
+define_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+}

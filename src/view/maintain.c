@@ -1,0 +1,539 @@
+/*
+ * maintain.c: moving the frontiers of a database's continuous views towards their streams' watermarks.
+ *
+ * For each stream with continuous views, the maintainer goes through these states; it waits in none of
+ * them, so one long transaction on one stream holds up no other stream:
+ *
+ *                 watermark above a frontier            writers of then have ended
+ *          IDLE ───────────────────────────▶ WAITING ─────────────────────────────▶ APPENDING
+ *            ▲      guard raised to target,            (asked again each round)          │
+ *            │      its writers listed                                                   │
+ *            └───────────────────────────────────────────────────────────────────────────┘
+ *                              every view's frontier is at the target
+ *
+ * APPENDING goes in steps of one transaction each, so that a view over a table that was full before is
+ * materialised in the background with visible progress, and other streams get their turn. A step that
+ * fails is tried again in the next round from what is committed; nothing here survives a crash
+ * but the catalogue, and nothing needs to.
+ *
+ * Steps commit asynchronously: a lost commit loses the rows with the frontier that says they are there.
+ */
+#include "tidemark.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "stream/watermark.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "view/frontier.h"
+#include "view/maintain.h"
+#include "view/materialised.h"
+#include "view/slice.h"
+
+/* About how many rows of a stream a step reads, ms between looks while nothing tells us of changes, and while waiting for writers. */
+#define ROWS_PER_STEP 500000
+#define IDLE_MS 1000
+#define WAITING_MS 20
+
+typedef enum Phase
+{
+	PHASE_IDLE,
+	PHASE_WAITING,
+	PHASE_APPENDING
+} Phase;
+
+/* What the maintainer remembers of a stream between rounds. */
+typedef struct Progress
+{
+	Oid stream;
+	Phase phase;
+	Ticks target;				   /* where the frontiers are going */
+	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
+	TimestampTz next_look;		   /* not before then */
+	Ticks step;					   /* a step goes no further than this, 0: not known yet */
+	Ticks start;				   /* the stream's least event time when step was set */
+} Progress;
+
+/* Of Progress; in TopMemoryContext. */
+static List *streams = NIL;
+
+PG_FUNCTION_INFO_V1(tidemark_current_watermark);
+
+/* ---- watermarks ------------------------------------------------------------------------------------ */
+
+/* The first value of the first row that a catalogue query returns; false if none, or null. */
+static bool
+select_int64(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, Oid type,
+			 int64 *result)
+{
+	CatalogSession session = catalog_begin();
+	bool found = false;
+	bool isnull = true;
+
+	if (SPI_execute_with_args(sql, nargs, types, values, nulls, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "catalogue query failed: %s", sql);
+	if (SPI_processed > 0)
+	{
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			*result = event_time_ticks(type, value);
+		found = !isnull;
+	}
+	catalog_end(session);
+	return found;
+}
+
+/* "SELECT aggregate(event time) FROM stream WHERE event time condition" */
+static char *
+stream_query(const Stream *stream, const char *aggregate, const char *condition)
+{
+	char *column = pstrdup(quote_identifier(get_attname(stream->relid, stream->attnum, false)));
+
+	return psprintf("SELECT %s(%s) FROM %s WHERE %s %s", aggregate, column,
+					quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->relid)),
+											   get_rel_name(stream->relid)),
+					column, condition);
+}
+
+/*
+ * The greatest event time in the stream after `after`, in the snapshot; not looking further ahead of
+ * the clock than the stream allows. False if there is none.
+ */
+static bool
+greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
+{
+	Oid types[] = {stream->time_type, INTERVALOID};
+	Datum values[] = {event_time_datum(stream->time_type, after),
+					  IntervalPGetDatum(&stream->max_ahead)};
+	bool bounded = stream->has_max_ahead && stream->time_type != INT8OID;
+	char *sql =
+		stream_query(stream, "max", bounded ? "BETWEEN $1 AND clock_timestamp() + $2" : "> $1");
+
+	return select_int64(sql, bounded ? 2 : 1, types, values, NULL, stream->time_type, greatest);
+}
+
+typedef struct Watermark
+{
+	Ticks watermark;
+	Ticks greatest; /* event time seen */
+} Watermark;
+
+/* As the catalogue has it; TICKS_MIN: none yet. */
+static Watermark
+stored_watermark(Oid stream)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(stream)};
+	Watermark stored = {TICKS_MIN, TICKS_MIN};
+
+	(void) select_int64("SELECT watermark FROM tidemark.stream WHERE relid = $1", 1, types, values,
+						NULL, INT8OID, &stored.watermark);
+	(void) select_int64("SELECT greatest FROM tidemark.stream WHERE relid = $1", 1, types, values,
+						NULL, INT8OID, &stored.greatest);
+	return stored;
+}
+
+/* As it follows from the stored one and the rows committed since. It never goes back. */
+static Watermark
+current_watermark(const Stream *stream, Watermark stored)
+{
+	Watermark now = stored;
+	Ticks watermark;
+
+	(void) greatest_after(stream, stored.greatest, &now.greatest);
+	now.greatest = Max(now.greatest, stored.greatest);
+	if (!watermark_of_ingestion(stream->relid, &watermark))
+		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+	now.watermark = Max(watermark, stored.watermark);
+	return now;
+}
+
+Datum
+tidemark_current_watermark(PG_FUNCTION_ARGS)
+{
+	Stream stream;
+	Watermark now;
+
+	if (!stream_lookup(PG_GETARG_OID(0), &stream))
+		PG_RETURN_NULL();
+	now = current_watermark(&stream, stored_watermark(stream.relid));
+	if (now.watermark == TICKS_MIN)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(now.watermark);
+}
+
+/* Brings the stream's watermark in the catalogue up to date. */
+static Ticks
+advance_watermark(const Stream *stream)
+{
+	Watermark old = stored_watermark(stream->relid);
+	Watermark now = current_watermark(stream, old);
+	Oid types[] = {OIDOID, INT8OID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(stream->relid), Int64GetDatum(now.watermark),
+					  Int64GetDatum(now.greatest)};
+	char nulls[] = {' ', now.watermark == TICKS_MIN ? 'n' : ' ',
+					now.greatest == TICKS_MIN ? 'n' : ' ', '\0'};
+
+	if (now.watermark != old.watermark || now.greatest != old.greatest)
+		(void) catalog_execute(
+			"UPDATE tidemark.stream SET watermark = $2, greatest = $3 WHERE relid = $1", 3, types,
+			values, nulls);
+	return now.watermark;
+}
+
+/* ---- transactions of a round ------------------------------------------------------------------------- */
+
+static void
+begin_step(void)
+{
+	StartTransactionCommand();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end_step(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* The least committed frontier of the stream's views, TICKS_MAX without views. */
+static Ticks
+least_frontier(Oid stream)
+{
+	Ticks least = TICKS_MAX;
+	ListCell *cell;
+
+	foreach (cell, views_of_stream(stream))
+	{
+		Frontier frontier = frontier_read(lfirst_oid(cell), GetActiveSnapshot());
+
+		if (frontier.found)
+			least = Min(least, frontier.frontier);
+	}
+	return least;
+}
+
+/* About how many rows the stream's table has, with its partitions. */
+static double
+estimated_rows(Oid stream)
+{
+	double rows = 0;
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+	{
+		Relation rel = table_open(lfirst_oid(cell), NoLock);
+		BlockNumber pages;
+		double tuples;
+		double visible;
+
+		if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+		{
+			table_relation_estimate_size(rel, NULL, &pages, &tuples, &visible);
+			rows += tuples;
+		}
+		table_close(rel, NoLock);
+	}
+	return rows;
+}
+
+/*
+ * How long a stretch of event time holds about ROWS_PER_STEP rows, if they are spread evenly: a guess that only the
+ * number of steps depends on.
+ */
+static void
+set_step(Progress *progress, const Stream *stream)
+{
+	Oid types[] = {stream->time_type};
+	Datum values[] = {event_time_datum(stream->time_type, TICKS_MIN)};
+	char *sql = stream_query(stream, "min", "> $1");
+	double rows = estimated_rows(stream->relid);
+	double span;
+
+	progress->start = progress->target;
+	(void) select_int64(sql, 1, types, values, NULL, stream->time_type, &progress->start);
+	span = (double) progress->target - (double) progress->start;
+	progress->step = TICKS_MAX;
+	if (rows > ROWS_PER_STEP)
+		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / rows, 1), 9e18);
+}
+
+/* How far the next step from this frontier goes. */
+static Ticks
+step_target(const Progress *progress, Ticks frontier)
+{
+	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
+}
+
+/* IDLE: looks whether the watermark has passed a frontier; if so, publishes it. */
+static void
+look(Progress *progress, MemoryContext worker_context)
+{
+	Stream stream;
+	Ticks watermark = TICKS_MIN;
+
+	begin_step();
+	if (stream_lookup(progress->stream, &stream))
+		watermark = advance_watermark(&stream);
+	if (watermark > least_frontier(progress->stream))
+	{
+		VirtualTransactionId *writers;
+		int n = 0;
+
+		progress->target = watermark;
+		if (progress->step == 0)
+			set_step(progress, &stream);
+		frontier_publish(progress->stream, watermark);
+		writers = frontier_writers(progress->stream);
+		while (VirtualTransactionIdIsValid(writers[n]))
+			n++;
+		progress->writers = MemoryContextAlloc(worker_context, (n + 1) * sizeof(*writers));
+		memcpy(progress->writers, writers, (n + 1) * sizeof(*writers));
+		progress->phase = PHASE_WAITING;
+	}
+	end_step();
+}
+
+/* WAITING: strikes out the writers that have ended. */
+static void
+check_writers(Progress *progress)
+{
+	VirtualTransactionId *writer = progress->writers;
+	VirtualTransactionId *rest = progress->writers;
+
+	StartTransactionCommand();
+	while (VirtualTransactionIdIsValid(*writer) && VirtualXactLock(*writer, false))
+		writer++;
+	CommitTransactionCommand();
+	do
+		*rest++ = *writer;
+	while (VirtualTransactionIdIsValid(*writer++));
+	if (VirtualTransactionIdIsValid(progress->writers[0]))
+		return;
+	pfree(progress->writers);
+	progress->writers = NULL;
+	progress->phase = PHASE_APPENDING;
+}
+
+/* One step of one view towards the target; true if it has arrived. */
+static bool
+advance_view(Oid relid, const Progress *progress)
+{
+	ContinuousView view;
+	Shape shape;
+	Frontier frontier;
+	Ticks to = progress->target;
+
+	/* the view's own lock first: DROP VIEW goes the same way */
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return true; /* somebody changes it now; the next look sees what came of it */
+	frontier_lock_view(relid);
+	PopActiveSnapshot();
+	AcceptInvalidationMessages();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) || !view_lookup(relid, &view) ||
+		!view.current)
+		return true;
+	frontier = frontier_read(relid, GetActiveSnapshot());
+	if (frontier.found && frontier.frontier < progress->target)
+	{
+		Query *batch = slice_batch_query(relid, NULL);
+		int64 rows;
+
+		shape_of_query(batch, &shape);
+		shape_require(&shape, get_rel_name(relid));
+		to = step_target(progress, frontier.frontier);
+		rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
+		materialised_changed(relid, to, rows, 0);
+	}
+	return to >= progress->target;
+}
+
+/* What went wrong with a view's maintenance, for tidemark.continuous_views; NULL: nothing now. */
+static void
+record_error(Oid view, const char *message)
+{
+	Oid types[] = {OIDOID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(view), message ? CStringGetTextDatum(message) : 0};
+	char nulls[] = {' ', message ? ' ' : 'n', '\0'};
+
+	begin_step();
+	(void) catalog_execute(
+		"UPDATE tidemark.view SET last_error = $2, last_error_at = clock_timestamp() "
+		"WHERE relid = $1 AND last_error IS DISTINCT FROM $2",
+		2, types, values, nulls);
+	end_step();
+}
+
+/*
+ * A step of one view in a transaction of its own. An error (of the view's own query, say) is logged and
+ * recorded, and holds up this view only: it is tried again after the next look.
+ */
+static bool
+try_step(Oid view, const Progress *progress)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool arrived = true;
+	char *message = NULL;
+
+	PG_TRY();
+	{
+		begin_step();
+		arrived = advance_view(view, progress);
+		end_step();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		message = MemoryContextStrdup(context, error->message);
+	}
+	PG_END_TRY();
+	record_error(view, message);
+	MemoryContextSwitchTo(context);
+	return arrived;
+}
+
+/* APPENDING: one step for each view that has not arrived. */
+static void
+append(Progress *progress)
+{
+	MemoryContext round_context = CurrentMemoryContext;
+	bool arrived = true;
+	List *views;
+	ListCell *cell;
+
+	begin_step();
+	MemoryContextSwitchTo(round_context);
+	views = views_of_stream(progress->stream);
+	end_step();
+	MemoryContextSwitchTo(round_context);
+	foreach (cell, views)
+	{
+		CHECK_FOR_INTERRUPTS();
+		arrived &= try_step(lfirst_oid(cell), progress);
+	}
+	if (arrived)
+	{
+		progress->phase = PHASE_IDLE;
+		progress->next_look =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
+	}
+}
+
+/* ---- the round ------------------------------------------------------------------------------------- */
+
+/* One state's work for a stream; returns the ms until the next. */
+static long
+attend(Progress *progress, MemoryContext worker_context)
+{
+	long wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), progress->next_look);
+
+	if (progress->phase == PHASE_IDLE && wait > 0)
+		return wait;
+	progress->next_look =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
+	if (progress->phase == PHASE_IDLE)
+		look(progress, worker_context);
+	if (progress->phase == PHASE_WAITING)
+		check_writers(progress);
+	if (progress->phase == PHASE_APPENDING)
+		append(progress);
+	switch (progress->phase)
+	{
+		case PHASE_WAITING:
+			return WAITING_MS;
+		case PHASE_APPENDING:
+			return 0;
+		default:
+			return IDLE_MS;
+	}
+}
+
+static Progress *
+progress_of(Oid stream)
+{
+	MemoryContext old;
+	Progress *progress;
+	ListCell *cell;
+
+	foreach (cell, streams)
+		if (((Progress *) lfirst(cell))->stream == stream)
+			return lfirst(cell);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	progress = palloc0(sizeof(Progress));
+	progress->stream = stream;
+	streams = lappend(streams, progress);
+	MemoryContextSwitchTo(old);
+	return progress;
+}
+
+/* The streams to attend to, in the context of the round. Forgets those that have no views any more. */
+static List *
+streams_of_round(void)
+{
+	MemoryContext round_context = CurrentMemoryContext;
+	List *oids;
+	ListCell *cell;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(round_context);
+	oids = streams_with_views();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(round_context);
+	foreach (cell, streams)
+	{
+		Progress *progress = lfirst(cell);
+
+		if (list_member_oid(oids, progress->stream))
+			continue;
+		streams = foreach_delete_current(streams, cell);
+		if (progress->writers)
+			pfree(progress->writers);
+		pfree(progress);
+	}
+	return oids;
+}
+
+long
+maintain_round(MemoryContext worker_context)
+{
+	MemoryContext round_context = CurrentMemoryContext;
+	long wait = IDLE_MS;
+	ListCell *cell;
+
+	if (!tidemark_maintain)
+		return IDLE_MS;
+	foreach (cell, streams_of_round())
+	{
+		wait = Min(wait, attend(progress_of(lfirst_oid(cell)), worker_context));
+		MemoryContextSwitchTo(round_context);
+	}
+	return wait;
+}

@@ -1,0 +1,259 @@
+/*
+ * materialised.c: a view's materialised part: its table, and what writes to it.
+ *
+ * The table belongs to the extension's owner, so that nobody reads it past the view's grants and row security, and
+ * goes with the view (an automatic dependency). Rows come in from the executor's output in bulk, as CREATE TABLE AS
+ * does it. Only a holder of the view's correction lock writes here, and each transaction that does changes
+ * the view's row in tidemark.frontier too.
+ */
+#include "tidemark.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "aggregate/planner.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "catalog/toasting.h"
+#include "commands/tablecmds.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "view/answer.h"
+#include "view/materialised.h"
+#include "view/slice.h"
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static List *
+column_definitions(TupleDesc columns)
+{
+	List *definitions = NIL;
+
+	for (int i = 0; i < columns->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(columns, i);
+
+		definitions = lappend(definitions, makeColumnDef(psprintf("c%d", i + 1), column->atttypid,
+														 column->atttypmod, column->attcollation));
+	}
+	return definitions;
+}
+
+static void
+create_index(Oid table, AttrNumber column)
+{
+	CatalogSession session = catalog_begin();
+	char *sql = psprintf("CREATE INDEX ON %s.%s (c%d)", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(table)), column);
+
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run: %s", sql);
+	catalog_end(session);
+}
+
+Oid
+materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
+{
+	CreateStmt *create = makeNode(CreateStmt);
+	Oid userid;
+	int sec_context;
+	ObjectAddress table;
+	ObjectAddress owner;
+
+	create->relation = makeRangeVar(TIDEMARK_DATA_SCHEMA, psprintf("view_%u", view), -1);
+	create->tableElts = column_definitions(columns);
+	create->oncommit = ONCOMMIT_NOOP;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(catalog_owner(), sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	table = DefineRelation(create, RELKIND_RELATION, InvalidOid, NULL, NULL);
+	SetUserIdAndSecContext(userid, sec_context);
+	CommandCounterIncrement();
+	NewRelationCreateToastTable(table.objectId, (Datum) 0);
+	ObjectAddressSet(owner, RelationRelationId, view);
+	recordDependencyOn(&table, &owner, DEPENDENCY_AUTO);
+	create_index(table.objectId, time_attnum);
+	return table.objectId;
+}
+
+/* ---- bulk insertion as a destination of the executor -------------------------------------------- */
+
+#define BULK_ROWS 1000
+
+typedef struct Receiver
+{
+	DestReceiver receiver; /* first */
+	ResultRelInfo *result;
+	EState *estate;
+	BulkInsertState bulk;
+	TupleTableSlot *slots[BULK_ROWS];
+	int n;
+	uint64 rows;
+} Receiver;
+
+static void
+flush_rows(Receiver *self)
+{
+	Relation rel = self->result->ri_RelationDesc;
+
+	if (self->n == 0)
+		return;
+	table_multi_insert(rel, self->slots, self->n, GetCurrentCommandId(true), 0, self->bulk);
+	for (int i = 0; i < self->n; i++)
+	{
+		if (self->result->ri_NumIndices > 0)
+			list_free(compat_insert_index_tuples(self->result, self->slots[i], self->estate));
+		ExecClearTuple(self->slots[i]);
+	}
+	ResetPerTupleExprContext(self->estate);
+	self->rows += self->n;
+	self->n = 0;
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	Receiver *self = (Receiver *) receiver;
+
+	if (self->slots[self->n] == NULL)
+		self->slots[self->n] = table_slot_create(self->result->ri_RelationDesc, NULL);
+	ExecCopySlot(self->slots[self->n++], slot);
+	if (self->n == BULK_ROWS)
+		flush_rows(self);
+	return true;
+}
+
+static void
+start_receiver(DestReceiver *receiver, int operation, TupleDesc type)
+{
+	Receiver *self = (Receiver *) receiver;
+
+	self->bulk = GetBulkInsertState();
+	ExecOpenIndices(self->result, false);
+}
+
+static void
+end_receiver(DestReceiver *receiver)
+{
+	Receiver *self = (Receiver *) receiver;
+
+	flush_rows(self);
+	FreeBulkInsertState(self->bulk);
+	for (int i = 0; i < BULK_ROWS && self->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(self->slots[i]);
+	ExecCloseIndices(self->result);
+}
+
+static void
+destroy_receiver(DestReceiver *receiver)
+{
+}
+
+/* Runs the query and puts its rows into rel. */
+static uint64
+insert_query(Relation rel, Query *query)
+{
+	Receiver *self = palloc0(sizeof(Receiver));
+	PlannedStmt *plan;
+	QueryDesc *description;
+
+	self->receiver.receiveSlot = receive_row;
+	self->receiver.rStartup = start_receiver;
+	self->receiver.rShutdown = end_receiver;
+	self->receiver.rDestroy = destroy_receiver;
+	self->receiver.mydest = DestNone;
+	self->estate = CreateExecutorState();
+	self->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(self->result, rel, 0, NULL, 0);
+
+	plan = pg_plan_query(query, "", 0, NULL);
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	description = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, &self->receiver,
+								  NULL, NULL, 0);
+	ExecutorStart(description, 0);
+	compat_executor_run(description);
+	ExecutorFinish(description);
+	ExecutorEnd(description);
+	FreeQueryDesc(description);
+	PopActiveSnapshot();
+	FreeExecutorState(self->estate);
+	CommandCounterIncrement();
+	return self->rows;
+}
+
+/* ---- what changes it ---------------------------------------------------------------------------- */
+
+uint64
+materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
+					Ticks to)
+{
+	SliceBounds bounds = slice_bounds(shape, from, to);
+	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
+	Relation rel;
+	uint64 rows;
+	Oid userid;
+	int sec_context;
+	bool answer_before = answer_suspended;
+
+	aggregate_swap_exact_always(slice);
+	rel = table_open(view->mat, RowExclusiveLock);
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(relation_owner(view->relid),
+						   sec_context | SECURITY_RESTRICTED_OPERATION);
+	answer_suspended = true;
+	PG_TRY();
+	{
+		rows = insert_query(rel, slice);
+	}
+	PG_FINALLY();
+	{
+		answer_suspended = answer_before;
+		SetUserIdAndSecContext(userid, sec_context);
+	}
+	PG_END_TRY();
+	table_close(rel, NoLock);
+	return rows;
+}
+
+uint64
+materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to)
+{
+	Oid types[] = {time_type, time_type};
+	Datum bounds[] = {event_time_datum(time_type, from), event_time_datum(time_type, to)};
+	char *sql = psprintf("DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
+
+	return catalog_execute(sql, 2, types, bounds, NULL);
+}
+
+void
+materialised_truncate(const ContinuousView *view)
+{
+	char *sql =
+		psprintf("TRUNCATE %s.%s", TIDEMARK_DATA_SCHEMA, quote_identifier(get_rel_name(view->mat)));
+
+	(void) catalog_execute(sql, 0, NULL, NULL, NULL);
+}
+
+void
+materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections)
+{
+	Oid types[] = {OIDOID, INT8OID, INT8OID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(frontier), Int64GetDatum(rows),
+					  Int64GetDatum(corrections)};
+
+	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
+						   "corrections = corrections + $4 WHERE relid = $1",
+						   4, types, values, NULL);
+}

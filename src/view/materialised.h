@@ -1,0 +1,30 @@
+/*
+ * materialised.h: a view's materialised part: its table, and what writes to it.
+ */
+#ifndef TIDEMARK_VIEW_MATERIALISED_H
+#define TIDEMARK_VIEW_MATERIALISED_H
+
+#include "access/tupdesc.h"
+#include "catalog.h"
+#include "view/shape.h"
+
+/*
+ * Makes the table for a view whose rows have these columns (the event time, column time_attnum, may be hidden: the last), owned
+ * by the extension's owner and dropped with the view. Returns its OID.
+ */
+extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum);
+
+/* Appends the rows of the view's slice [from, to]; returns how many. Needs the active snapshot. */
+extern uint64 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch,
+								  Ticks from, Ticks to);
+
+/* Deletes the rows with event times in [from, to]; returns how many. */
+extern uint64 materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to);
+
+/* Empties it at once, for all snapshots. */
+extern void materialised_truncate(const ContinuousView *view);
+
+/* Sets the view's row in tidemark.frontier: new frontier, change of the number of rows, and of corrections. */
+extern void materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * shape.h: what is this query: which stream it reads, where its event time is, how far it looks back.
+ */
+#ifndef TIDEMARK_VIEW_SHAPE_H
+#define TIDEMARK_VIEW_SHAPE_H
+
+#include "catalog.h"
+#include "nodes/parsenodes.h"
+
+typedef struct Shape
+{
+	Stream stream;
+	Lookback lookback;
+
+	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
+	char *refusal;
+	char *hint;
+
+	/* A function whose result depends on the order of rows with equal event time; NULL: none. */
+	char *peer_order;
+} Shape;
+
+/*
+ * The shape of a view's query, which is changed in two ways that keep its result: CTEs become
+ * subqueries, and row marks of OLD and NEW stay as they are. Works on the analysed and rewritten tree; raises no error for what it
+ * can't maintain: see refusal.
+ */
+extern void shape_of_query(Query *query, Shape *shape);
+
+/* Raises the refusal, if there is one, as an error about the view of that name. */
+extern void shape_require(const Shape *shape, const char *view_name);
+
+/* The one input of a level of a query that has a shape: its range table index. */
+extern int shape_input(Query *query);
+
+/*
+ * Is this expression, at this level of a query that has a shape, the event time of its stream as it
+ * stands?
+ */
+extern bool shape_is_time(Query *query, Node *node, const Stream *stream);
+
+#endif

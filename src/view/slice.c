@@ -1,0 +1,258 @@
+/*
+ * slice.c: the batch query on a slice of event time.
+ *
+ *   SELECT the query's columns [, event time]
+ *   FROM (the query, with  input_from <= t AND t <= input_to  in the WHERE next to the stream) slice
+ *   WHERE output_from <= event time AND event time <= output_to
+ *
+ * The inner condition bounds what is read: it takes in the lookback. The outer one keeps the rows whose windows
+ * are whole. The event time is carried up through the levels, as an output column of its own where
+ * the query doesn't have it.
+ */
+#include "tidemark.h"
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+#include "view/slice.h"
+
+static Expr *
+time_constant(Oid type, Ticks ticks)
+{
+	int16 length;
+	bool by_value;
+
+	get_typlenbyval(type, &length, &by_value);
+	return (Expr *) makeConst(type, -1, InvalidOid, length, event_time_datum(type, ticks), false,
+							  by_value);
+}
+
+SliceBounds
+slice_bounds(const Shape *shape, Ticks from, Ticks to)
+{
+	SliceBounds bounds = {0};
+	Oid type = shape->stream.time_type;
+
+	if (from != TICKS_MIN)
+	{
+		bounds.output_from = time_constant(type, from);
+		bounds.input_from = time_constant(type, lookback_before(type, from, &shape->lookback));
+	}
+	if (to != TICKS_MAX)
+		bounds.input_to = bounds.output_to = time_constant(type, to);
+	return bounds;
+}
+
+/* "var >= from AND var <= to", added to the level's WHERE. */
+static void
+add_bounds(Query *query, Var *var, Expr *from, Expr *to)
+{
+	Oid family = lookup_type_cache(var->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	struct
+	{
+		Expr *bound;
+		StrategyNumber strategy;
+	} sides[] = {{from, BTGreaterEqualStrategyNumber}, {to, BTLessEqualStrategyNumber}};
+
+	for (int i = 0; i < lengthof(sides); i++)
+	{
+		Oid operator;
+		OpExpr *condition;
+
+		if (sides[i].bound == NULL)
+			continue;
+		operator= get_opfamily_member(family, var->vartype, var->vartype, sides[i].strategy);
+		condition = (OpExpr *) make_opclause(operator, BOOLOID, false, copyObject(&var->xpr),
+											 copyObject(sides[i].bound), InvalidOid, InvalidOid);
+		set_opfuncid(condition);
+		query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
+	}
+}
+
+/* How many columns the query returns; they stand first in its target list. */
+static int
+count_columns(Query *query)
+{
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+		n += !lfirst_node(TargetEntry, cell)->resjunk;
+	return n;
+}
+
+/* Adds a column to the query's output, before the columns that sorting alone needs. */
+static AttrNumber
+add_column(Query *query, Expr *expression, char *name)
+{
+	AttrNumber column = count_columns(query) + 1;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk)
+			entry->resno++;
+	}
+	query->targetList = list_insert_nth(query->targetList, column - 1,
+										makeTargetEntry(expression, column, name, false));
+	return column;
+}
+
+static Var *
+time_variable(int rtindex, AttrNumber column, const Stream *stream)
+{
+	int32 typmod;
+	Oid type;
+	Oid collation;
+
+	get_atttypetypmodcoll(stream->relid, stream->attnum, &type, &typmod, &collation);
+	return makeVar(rtindex, column, type, typmod, collation, 0);
+}
+
+/*
+ * Makes the event time a column of the query's output, at this and all lower levels, and bounds it at
+ * the stream. Returns its number.
+ */
+static AttrNumber
+bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
+{
+	int rtindex = shape_input(query);
+	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
+	Var *time;
+	ListCell *cell;
+
+	if (input->rtekind == RTE_SUBQUERY)
+	{
+		AttrNumber column = bound_and_expose(input->subquery, stream, bounds);
+
+		if (column > list_length(input->eref->colnames))
+			input->eref->colnames = lappend(input->eref->colnames, makeString(HIDDEN_TIME_NAME));
+		time = time_variable(rtindex, column, stream);
+	}
+	else
+	{
+		time = time_variable(rtindex, stream->attnum, stream);
+		add_bounds(query, time, bounds->input_from, bounds->input_to);
+	}
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk && shape_is_time(query, (Node *) entry->expr, stream))
+			return entry->resno;
+	}
+	return add_column(query, &time->xpr, HIDDEN_TIME_NAME);
+}
+
+/* A query that is SELECT all columns FROM (query) name. */
+static Query *
+wrap(Query *query, char *name)
+{
+	Query *outer = makeNode(Query);
+	RangeTblEntry *input = makeNode(RangeTblEntry);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk)
+			continue;
+		names = lappend(names, makeString(entry->resname ? entry->resname : "?column?"));
+		outer->targetList = lappend(
+			outer->targetList,
+			makeTargetEntry((Expr *) makeVar(1, entry->resno, exprType((Node *) entry->expr),
+											 exprTypmod((Node *) entry->expr),
+											 exprCollation((Node *) entry->expr), 0),
+							entry->resno, entry->resname, false));
+	}
+	input->rtekind = RTE_SUBQUERY;
+	input->subquery = query;
+	input->eref = makeAlias(name, names);
+	input->inFromCl = true;
+	reference->rtindex = 1;
+	outer->commandType = CMD_SELECT;
+	outer->querySource = QSRC_ORIGINAL;
+	outer->canSetTag = true;
+	outer->rtable = list_make1(input);
+	outer->jointree = makeFromExpr(list_make1(reference), NULL);
+	return outer;
+}
+
+Query *
+slice_query(Query *query, const Shape *shape, const SliceBounds *bounds, bool with_time,
+			AttrNumber *time_column)
+{
+	int ncolumns = count_columns(query);
+	AttrNumber column = bound_and_expose(query, &shape->stream, bounds);
+	Query *outer = wrap(query, "slice");
+
+	add_bounds(outer, time_variable(1, column, &shape->stream), bounds->output_from,
+			   bounds->output_to);
+	if (column > ncolumns && !with_time)
+	{
+		outer->targetList = list_truncate(outer->targetList, ncolumns);
+		column = 0;
+	}
+	if (time_column)
+		*time_column = column;
+	return outer;
+}
+
+static bool
+security_walker(Node *node, void *strip)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *entry = (RangeTblEntry *) node;
+
+		if (strip)
+			entry->securityQuals = NIL;
+		return entry->securityQuals != NIL;
+	}
+	if (IsA(node, Query))
+	{
+		if (strip)
+			((Query *) node)->hasRowSecurity = false;
+		return query_tree_walker((Query *) node, security_walker, strip, QTW_EXAMINE_RTES_BEFORE);
+	}
+	return expression_tree_walker(node, security_walker, strip);
+}
+
+bool
+query_has_security_quals(Query *query)
+{
+	return security_walker((Node *) query, NULL);
+}
+
+Query *
+slice_batch_query(Oid view, bool *row_security)
+{
+	Relation rel = table_open(view, AccessShareLock);
+	Query *query = copyObject(get_view_query(rel));
+	List *rewritten;
+	bool strip = true;
+
+	AcquireRewriteLocks(query, true, false);
+	rewritten = QueryRewrite(query);
+	table_close(rel, NoLock);
+	query = linitial_node(Query, rewritten);
+	if (row_security)
+		*row_security = query_has_security_quals(query);
+	(void) security_walker((Node *) query, &strip);
+	return query;
+}

@@ -1,0 +1,45 @@
+/*
+ * slice.h: the batch query on a slice of event time.
+ */
+#ifndef TIDEMARK_VIEW_SLICE_H
+#define TIDEMARK_VIEW_SLICE_H
+
+#include "nodes/parsenodes.h"
+#include "view/shape.h"
+
+/* The name of the event time in a slice whose query does not have it in its output. */
+#define HIDDEN_TIME_NAME "tidemark_time"
+
+/*
+ * Bounds of a slice, as expressions of the event time's type without variables; all inclusive, NULL:
+ * unbounded. The input's have to take in what the output's depend on.
+ */
+typedef struct SliceBounds
+{
+	Expr *input_from;
+	Expr *input_to;
+	Expr *output_from;
+	Expr *output_to;
+} SliceBounds;
+
+/* The bounds of the slice [from, to] with constants; TICKS_MIN and TICKS_MAX: unbounded. */
+extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
+
+/*
+ * The query's rows within the bounds, as a new query around it (which is used up). Its columns are
+ * the query's; with_time adds the event time as the last one, if it is not among them. *time_column,
+ * if not NULL, is set to the event time's column number in the result, 0: none.
+ */
+extern Query *slice_query(Query *query, const Shape *shape, const SliceBounds *bounds,
+						  bool with_time, AttrNumber *time_column);
+
+/*
+ * The batch query of a view, rewritten, as a copy, with locks taken on what it reads, and without row security (that
+ * is the business of whoever reads the view). *row_security, if not NULL, tells whether there was any.
+ */
+extern Query *slice_batch_query(Oid view, bool *row_security);
+
+/* Does row security change what this rewritten query returns? */
+extern bool query_has_security_quals(Query *query);
+
+#endif
