@@ -80,8 +80,18 @@ CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
-    corrections int8 NOT NULL DEFAULT 0
+    corrections int8 NOT NULL DEFAULT 0,
+    first       int8                                          -- ticks: where materialising began
 ) WITH (fillfactor = 10);
+
+-- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
+SELECT pg_catalog.pg_extension_config_dump('tidemark.stream', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_partition', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.dead_letters', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.dead_letters_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tidemark.view', '');
 
 -- ------------------------------------------------------------------------------------------------
 -- Streams
@@ -220,6 +230,10 @@ SELECT v.relid AS view,
             WHEN f.frontier = -9223372036854775808 THEN 'materialising'
             WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
             ELSE 'advancing' END AS state,
+       CASE WHEN f.frontier = -9223372036854775808 THEN 0
+            WHEN s.watermark > f.first
+            THEN round(100.0 * (least(f.frontier, s.watermark)::numeric - f.first) / (s.watermark::numeric - f.first), 1)
+            ELSE 100 END AS percent_materialised,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
        f.rows,
@@ -372,3 +386,19 @@ CREATE AGGREGATE tidemark.exact_avg(float4) (
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+-- ------------------------------------------------------------------------------------------------
+-- Topics: a Kafka cluster is a foreign server, a topic a foreign table.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.tidemark_kafka_handler() RETURNS fdw_handler
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_handler() IS 'handler of the foreign-data wrapper tidemark_kafka';
+
+CREATE FUNCTION tidemark.tidemark_kafka_validator(text[], oid) RETURNS void
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION tidemark.tidemark_kafka_validator(text[], oid) IS 'checks the options of tidemark_kafka''s servers, user mappings, foreign tables and columns';
+
+CREATE FOREIGN DATA WRAPPER tidemark_kafka
+    HANDLER tidemark.tidemark_kafka_handler
+    VALIDATOR tidemark.tidemark_kafka_validator;
+COMMENT ON FOREIGN DATA WRAPPER tidemark_kafka IS 'Kafka topics as foreign tables';

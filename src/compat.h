@@ -82,5 +82,28 @@ compat_owns_relation(Oid relid, Oid role)
 	return pg_class_ownercheck(relid, role);
 #endif
 }
+/* The user whose rights a foreign scan has, InvalidOid for the current one. From 16 the plan says. */
+#if PG_VERSION_NUM >= 160000
+#define scan_checks_as_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
+#else
+#define scan_checks_as_user(node)                                                                  \
+	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state)      \
+		 ->checkAsUser)
+#endif
+
+/* create_foreignscan_path took fdw_restrictinfo in 17 and disabled_nodes in 18. */
+#if PG_VERSION_NUM >= 180000
+#define foreignscan_path(root, rel, rows, startup, total)                                          \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, (rel)->lateral_relids,  \
+							NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define foreignscan_path(root, rel, rows, startup, total)                                          \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
+							NULL, NIL, NIL)
+#else
+#define foreignscan_path(root, rel, rows, startup, total)                                          \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
+							NULL, NIL)
+#endif
 
 #endif

@@ -12,6 +12,8 @@ typedef struct KafkaConsumer KafkaConsumer;
 typedef struct KafkaRecord
 {
 	rd_kafka_message_t *message; /* owns everything below */
+	KafkaConsumer *consumer;	 /* frees it too, should nobody else do it */
+	int slot;
 	int32 partition;
 	int64 offset;
 	int64 timestamp_ms; /* since 1970, -1: none */
@@ -43,6 +45,10 @@ extern int kafka_consumer_partitions(KafkaConsumer *consumer, int timeout_ms, ch
 extern bool kafka_consumer_watermarks(KafkaConsumer *consumer, int32 partition, int64 *first,
 									  int64 *end, int timeout_ms, char **error);
 
+/* The same for partitions 0 to n - 1 at once. */
+extern bool kafka_consumer_all_watermarks(KafkaConsumer *consumer, int n, int64 *first, int64 *end,
+										  int timeout_ms, char **error);
+
 /* The end offset as last told by the broker with a fetch (no round trip), -1: not known yet. */
 extern int64 kafka_consumer_known_end(KafkaConsumer *consumer, int32 partition);
 
@@ -57,6 +63,16 @@ extern bool kafka_consumer_offsets_for_time(KafkaConsumer *consumer, int n, cons
 /* Reads partitions[i] from offsets[i] on; replaces what was assigned. Never from a group's offsets. */
 extern void kafka_consumer_assign(KafkaConsumer *consumer, int n, const int32 *partitions,
 								  const int64 *offsets);
+
+/*
+ * The offset up to which everything of an assigned partition has been read, or has nothing to read: it
+ * passes over compacted records, aborted transactions and the marks that end transactions, which take
+ * offsets but are no records. Counts the records of the last poll as read. -1: not assigned.
+ */
+extern int64 kafka_consumer_position(KafkaConsumer *consumer, int32 partition);
+
+/* Has the broker said, since the last record of the partition, that there are no more now? */
+extern bool kafka_consumer_at_end(KafkaConsumer *consumer, int32 partition);
 
 /* What a poll that brings nothing, or less, has to say. */
 typedef struct KafkaTrouble

@@ -51,6 +51,9 @@ PG_FUNCTION_INFO_V1(tidemark_event_time_text);
 
 #define TRUNCATE_TRIGGER "tidemark_truncate"
 
+/* The CHECK constraint on the event time. */
+#define FINITE_CONSTRAINT "tidemark_event_time_is_finite"
+
 /* ---- statements on the user's table, with the user's rights ------------------------------------------- */
 
 static void
@@ -69,13 +72,6 @@ qualified_name(Oid relid)
 									  get_rel_name(relid));
 }
 
-/* The name of the CHECK constraint that keeps event times finite. */
-static char *
-finite_constraint(Oid relid)
-{
-	return psprintf("%s_event_time_is_finite", get_rel_name(relid));
-}
-
 static void
 add_constraints(Oid relid, const char *column, Oid type)
 {
@@ -84,9 +80,9 @@ add_constraints(Oid relid, const char *column, Oid type)
 		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
 						: psprintf("pg_catalog.isfinite(%s)", quoted);
 
-	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, ADD CONSTRAINT %s CHECK (%s)",
-					 qualified_name(relid), quoted, quote_identifier(finite_constraint(relid)),
-					 check));
+	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, "
+					 "ADD CONSTRAINT " FINITE_CONSTRAINT " CHECK (%s)",
+					 qualified_name(relid), quoted, check));
 }
 
 static void
@@ -95,13 +91,16 @@ create_triggers(Oid relid)
 	char *table = qualified_name(relid);
 
 	run_ddl(psprintf(
-		"CREATE TRIGGER tidemark_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS tidemark_new "
+		"CREATE OR REPLACE TRIGGER tidemark_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS "
+		"tidemark_new "
 		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
-		"CREATE TRIGGER tidemark_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS tidemark_old "
+		"CREATE OR REPLACE TRIGGER tidemark_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS "
+		"tidemark_old "
 		"NEW TABLE AS tidemark_new FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
-		"CREATE TRIGGER tidemark_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS tidemark_old "
+		"CREATE OR REPLACE TRIGGER tidemark_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS "
+		"tidemark_old "
 		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
-		"CREATE TRIGGER %s AFTER TRUNCATE ON %s "
+		"CREATE OR REPLACE TRIGGER %s AFTER TRUNCATE ON %s "
 		"FOR EACH STATEMENT EXECUTE FUNCTION tidemark.on_write();"
 		"ALTER TABLE %s ENABLE ALWAYS TRIGGER tidemark_insert, ENABLE ALWAYS TRIGGER "
 		"tidemark_update, "
@@ -115,10 +114,11 @@ create_replica_trigger(Oid relid)
 {
 	char *table = qualified_name(relid);
 
-	run_ddl(psprintf("CREATE TRIGGER tidemark_replica AFTER INSERT OR UPDATE OR DELETE ON %s "
-					 "FOR EACH ROW EXECUTE FUNCTION tidemark.on_replicated_row();"
-					 "ALTER TABLE %s ENABLE REPLICA TRIGGER tidemark_replica",
-					 table, table));
+	run_ddl(psprintf(
+		"CREATE OR REPLACE TRIGGER tidemark_replica AFTER INSERT OR UPDATE OR DELETE ON %s "
+		"FOR EACH ROW EXECUTE FUNCTION tidemark.on_replicated_row();"
+		"ALTER TABLE %s ENABLE REPLICA TRIGGER tidemark_replica",
+		table, table));
 }
 
 static void
@@ -457,9 +457,8 @@ tidemark_drop_stream(PG_FUNCTION_ARGS)
 	foreach (cell, find_all_inheritors(stream.relid, ShareRowExclusiveLock, NULL))
 		drop_triggers(lfirst_oid(cell));
 	run_ddl(psprintf("DROP TRIGGER IF EXISTS tidemark_replica ON %s; "
-					 "ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s",
-					 qualified_name(stream.relid), qualified_name(stream.relid),
-					 quote_identifier(finite_constraint(stream.relid))));
+					 "ALTER TABLE %s DROP CONSTRAINT IF EXISTS " FINITE_CONSTRAINT,
+					 qualified_name(stream.relid), qualified_name(stream.relid)));
 	(void) catalog_execute("DELETE FROM tidemark.stream WHERE relid = $1", 1, types, values, NULL);
 	frontier_forget_at_commit(stream.relid);
 	catalog_invalidate(stream.relid);

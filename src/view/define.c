@@ -9,6 +9,7 @@
  *   CREATE MATERIALIZED VIEW v WITH (tidemark.continuous) AS ...   CREATE VIEW v AS ..., make_continuous
  *   CREATE VIEW with tidemark.continuous_views = on                the same if the query can be maintained
  *   CREATE OR REPLACE VIEW of a continuous view                    starts it anew with the new definition
+ *                                                                  (a restored dump: the maintainer does it)
  *   partitions of a stream attached, detached, created             triggers; views start anew
  * Dropping is seen by the event trigger tidemark.on_drop.
  */
@@ -34,6 +35,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
@@ -166,8 +168,11 @@ make_batch(Oid relid, const ContinuousView *view)
 	(void) catalog_execute("DELETE FROM tidemark.frontier WHERE relid = $1", 1, types, values,
 						   NULL);
 	catalog_invalidate(relid);
-	ObjectAddressSet(mat, RelationRelationId, view->mat);
-	performDeletion(&mat, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(view->mat)))
+	{
+		ObjectAddressSet(mat, RelationRelationId, view->mat);
+		performDeletion(&mat, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
 	CommandCounterIncrement();
 }
 
@@ -185,6 +190,17 @@ tidemark_make_batch(PG_FUNCTION_ARGS)
 	make_batch(relid, &view);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
+}
+
+void
+define_rebuild(Oid relid)
+{
+	ContinuousView view;
+
+	if (!view_lookup(relid, &view) || view.current)
+		return;
+	make_batch(relid, &view);
+	make_continuous(relid);
 }
 
 /* ---- statements ---------------------------------------------------------------------------------- */
@@ -262,12 +278,7 @@ run_create_view(Utility *utility, ViewStmt *statement)
 	if (!OidIsValid(relid) || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
 	if (view_lookup(relid, &view))
-	{
-		if (view.current)
-			return;
-		make_batch(relid, &view);
-		make_continuous(relid);
-	}
+		define_rebuild(relid);
 	else if (tidemark_continuous_views && tidemark_preloaded)
 		make_continuous_if_possible(relid);
 }

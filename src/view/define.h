@@ -7,4 +7,7 @@
 /* Installs the utility hook. */
 extern void define_init(void);
 
+/* The view's definition is not what was materialised (after a restore, say): starts it anew. */
+extern void define_rebuild(Oid view);
+
 #endif

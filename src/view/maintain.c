@@ -38,6 +38,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "view/define.h"
 #include "view/frontier.h"
 #include "view/maintain.h"
 #include "view/materialised.h"
@@ -350,9 +351,13 @@ advance_view(Oid relid, const Progress *progress)
 	PopActiveSnapshot();
 	AcceptInvalidationMessages();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) || !view_lookup(relid, &view) ||
-		!view.current)
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) || !view_lookup(relid, &view))
 		return true;
+	if (!view.current)
+	{
+		define_rebuild(relid);
+		return false;
+	}
 	frontier = frontier_read(relid, GetActiveSnapshot());
 	if (frontier.found && frontier.frontier < progress->target)
 	{
@@ -364,6 +369,8 @@ advance_view(Oid relid, const Progress *progress)
 		to = step_target(progress, frontier.frontier);
 		rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
 		materialised_changed(relid, to, rows, 0);
+		if (frontier.frontier == TICKS_MIN)
+			materialised_begins(relid, Min(progress->start, to));
 	}
 	return to >= progress->target;
 }

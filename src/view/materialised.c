@@ -18,6 +18,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "catalog/toasting.h"
+#include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -70,7 +71,11 @@ materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 	ObjectAddress table;
 	ObjectAddress owner;
 
-	create->relation = makeRangeVar(TIDEMARK_DATA_SCHEMA, psprintf("view_%u", view), -1);
+	create->relation =
+		makeRangeVar(TIDEMARK_DATA_SCHEMA,
+					 ChooseRelationName(get_rel_name(view), NULL, "rows",
+										get_namespace_oid(TIDEMARK_DATA_SCHEMA, false), false),
+					 -1);
 	create->tableElts = column_definitions(columns);
 	create->oncommit = ONCOMMIT_NOOP;
 
@@ -256,4 +261,14 @@ materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections)
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
 						   "corrections = corrections + $4 WHERE relid = $1",
 						   4, types, values, NULL);
+}
+
+void
+materialised_begins(Oid view, Ticks first)
+{
+	Oid types[] = {OIDOID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(first)};
+
+	(void) catalog_execute("UPDATE tidemark.frontier SET first = $2 WHERE relid = $1", 2, types,
+						   values, NULL);
 }

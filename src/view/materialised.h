@@ -27,4 +27,7 @@ extern void materialised_truncate(const ContinuousView *view);
 /* Sets the view's row in tidemark.frontier: new frontier, change of the number of rows, and of corrections. */
 extern void materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections);
 
+/* Notes where the view's event time begins: what its progress is counted from. */
+extern void materialised_begins(Oid view, Ticks first);
+
 #endif
