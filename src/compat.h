@@ -9,9 +9,15 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
+#include "access/stratnum.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h" /* ExplainPropertyText and the like; before, explain.h had them */
+#include "commands/explain_state.h"
 #endif
 
 #if PG_VERSION_NUM < 150000
@@ -105,5 +111,23 @@ compat_owns_relation(Oid relid, Oid role)
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
 							NULL, NIL)
 #endif
+
+/* Is this ordering operator the "less than" of its order? */
+static inline bool
+compat_sorts_ascending(Oid sortop)
+{
+	Oid family;
+	Oid type;
+#if PG_VERSION_NUM >= 180000
+	CompareType order;
+
+	return get_ordering_op_properties(sortop, &family, &type, &order) && order == COMPARE_LT;
+#else
+	int16 strategy;
+
+	return get_ordering_op_properties(sortop, &family, &type, &strategy) &&
+		   strategy == BTLessStrategyNumber;
+#endif
+}
 
 #endif
