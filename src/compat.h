@@ -5,11 +5,13 @@
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H
 
+#include "access/stratnum.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
-#include "access/stratnum.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
@@ -32,17 +34,6 @@ compat_executor_run(QueryDesc *query)
 	ExecutorRun(query, ForwardScanDirection, 0);
 #else
 	ExecutorRun(query, ForwardScanDirection, 0, true);
-#endif
-}
-
-/* Puts a new row, whose tid is set, into the indexes. */
-static inline List *
-compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
-{
-#if PG_VERSION_NUM >= 160000
-	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
-#else
-	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
 #endif
 }
 
@@ -79,15 +70,6 @@ compat_unchecked(RangeTblEntry *entry)
 #endif
 }
 
-static inline bool
-compat_owns_relation(Oid relid, Oid role)
-{
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(RelationRelationId, relid, role);
-#else
-	return pg_class_ownercheck(relid, role);
-#endif
-}
 /* The user whose rights a foreign scan has, InvalidOid for the current one. From 16 the plan says. */
 #if PG_VERSION_NUM >= 160000
 #define scan_checks_as_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
@@ -129,5 +111,23 @@ compat_sorts_ascending(Oid sortop)
 		   strategy == BTLessStrategyNumber;
 #endif
 }
+
+/* May the current user do what only an object's owner may? */
+#if PG_VERSION_NUM >= 160000
+#define database_owner_ok(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
+#define relation_owner_ok(oid, role) object_ownercheck(RelationRelationId, (oid), (role))
+#else
+#define database_owner_ok(oid) pg_database_ownercheck((oid), GetUserId())
+#define relation_owner_ok(oid, role) pg_class_ownercheck((oid), (role))
+#endif
+
+/* Index entries for a row that was inserted. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_tuples(rel_info, slot, estate)                                                \
+	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define insert_index_tuples(rel_info, slot, estate)                                                \
+	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL)
+#endif
 
 #endif

@@ -19,6 +19,8 @@
 #include "view/define.h"
 #include "view/frontier.h"
 
+#include "worker/worker.h"
+
 PG_MODULE_MAGIC;
 
 void _PG_init(void);
@@ -76,6 +78,7 @@ request_shared_memory(void)
 	if (previous_shmem_request)
 		previous_shmem_request();
 	RequestAddinShmemSpace(frontier_shmem_size());
+	RequestAddinShmemSpace(worker_shmem_size());
 }
 
 static void
@@ -86,6 +89,7 @@ start_shared_memory(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	frontier_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
+	worker_shmem_startup();
 }
 
 void
@@ -94,10 +98,6 @@ _PG_init(void)
 	tidemark_preloaded = process_shared_preload_libraries_in_progress;
 	define_settings();
 	MarkGUCPrefixReserved("tidemark");
-	{
-		extern void worker_init(void);
-		worker_init();
-	}
 	answer_init();
 	define_init();
 
@@ -107,4 +107,5 @@ _PG_init(void)
 	shmem_request_hook = request_shared_memory;
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = start_shared_memory;
+	worker_init();
 }
