@@ -30,7 +30,8 @@ CREATE TABLE tidemark.ingest (
     stream        regclass NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
     role          regrole NOT NULL,                           -- whose rights the worker has
     paused        bool NOT NULL DEFAULT false,
-    start_at      jsonb NOT NULL,
+    start_at      jsonb NOT NULL,                             -- "earliest", "latest", {"timestamp": ms} or {"offsets": {"0": 1, …}}
+    skip_lost     bool NOT NULL DEFAULT false,                -- go on behind what the broker no longer has, once
     last_error    text,
     last_error_at timestamptz,
     UNIQUE (topic, stream)
@@ -41,13 +42,14 @@ CREATE TABLE tidemark.ingest_partition (
     partition     int,
     next_offset   int8 NOT NULL,
     greatest      int8,                                       -- ticks: the partition's greatest event time
+    idle          bool NOT NULL DEFAULT false,                -- at its end, and nothing new for the stream's idle_timeout
     records       int8 NOT NULL DEFAULT 0,                    -- decoded and inserted, ever
     late_kept     int8 NOT NULL DEFAULT 0,
     late_dropped  int8 NOT NULL DEFAULT 0,
     late_diverted int8 NOT NULL DEFAULT 0,
     dead          int8 NOT NULL DEFAULT 0,
     PRIMARY KEY (ingest, partition)
-);
+) WITH (fillfactor = 10);
 
 CREATE TABLE tidemark.dead_letters (
     id          int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -386,6 +388,98 @@ CREATE AGGREGATE tidemark.exact_avg(float4) (
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Ingestion
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.start_ingest(topic regclass, stream regclass, start_at text DEFAULT 'earliest') RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_start_ingest';
+COMMENT ON FUNCTION tidemark.start_ingest(regclass, regclass, text)
+    IS 'read a topic into a stream from now on: from the earliest or latest record, or from a time';
+
+CREATE FUNCTION tidemark.start_ingest(topic regclass, stream regclass, start_at jsonb) RETURNS void
+    LANGUAGE sql STRICT AS 'SELECT tidemark.start_ingest($1, $2, $3::pg_catalog.text)';
+COMMENT ON FUNCTION tidemark.start_ingest(regclass, regclass, jsonb)
+    IS 'read a topic into a stream from now on: from these offsets, {"partition": offset, …}';
+
+CREATE FUNCTION tidemark.start_ingest(topic regclass, stream regclass, start_at timestamptz) RETURNS void
+    LANGUAGE sql STRICT AS 'SELECT tidemark.start_ingest($1, $2, $3::pg_catalog.text)';
+COMMENT ON FUNCTION tidemark.start_ingest(regclass, regclass, timestamptz)
+    IS 'read a topic into a stream from now on: from the first records at or after a time';
+
+CREATE FUNCTION tidemark.stop_ingest(topic regclass, stream regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_stop_ingest';
+COMMENT ON FUNCTION tidemark.stop_ingest(regclass, regclass) IS 'end an ingestion and forget its positions; the rows stay';
+
+CREATE FUNCTION tidemark.pause_ingest(topic regclass, stream regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_pause_ingest';
+COMMENT ON FUNCTION tidemark.pause_ingest(regclass, regclass) IS 'hold an ingestion where it is, until resume_ingest';
+
+CREATE FUNCTION tidemark.resume_ingest(topic regclass, stream regclass, skip_lost boolean DEFAULT false) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_resume_ingest';
+COMMENT ON FUNCTION tidemark.resume_ingest(regclass, regclass, boolean)
+    IS 'go on with an ingestion that was paused or has failed; if told so, behind records that the broker no longer has';
+
+CREATE FUNCTION tidemark.wait_until_ingested(stream regclass, timeout interval DEFAULT '60 seconds') RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wait_until_ingested';
+COMMENT ON FUNCTION tidemark.wait_until_ingested(regclass, interval)
+    IS 'wait until all that the stream''s topics hold at the call is committed';
+
+CREATE FUNCTION tidemark.ingest_workers(
+        OUT ingest int, OUT pid int, OUT state text, OUT lag_records int8, OUT lag_seconds float8,
+        OUT records_per_second float8, OUT error text, OUT error_at timestamptz)
+    RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_ingest_workers';
+COMMENT ON FUNCTION tidemark.ingest_workers() IS 'the processes under tidemark.ingest_status';
+REVOKE ALL ON FUNCTION tidemark.ingest_workers() FROM PUBLIC;
+
+CREATE FUNCTION tidemark.wake_workers() RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wake_workers';
+COMMENT ON FUNCTION tidemark.wake_workers() IS 'at commit: have the processes look at the catalogue again';
+REVOKE ALL ON FUNCTION tidemark.wake_workers() FROM PUBLIC;
+
+CREATE VIEW tidemark.ingest_status AS
+SELECT i.topic,
+       i.stream,
+       CASE WHEN i.paused THEN 'paused' ELSE coalesce(w.state, 'stopped') END AS state,
+       w.pid,
+       p.partitions,
+       p.records,
+       w.lag_records,
+       w.lag_seconds,
+       w.records_per_second,
+       p.dead_letters,
+       p.late_kept,
+       p.late_dropped,
+       p.late_diverted,
+       coalesce(w.error, i.last_error) AS last_error,
+       coalesce(w.error_at, i.last_error_at) AS last_error_at,
+       i.role
+  FROM tidemark.ingest i
+  JOIN pg_catalog.pg_class c ON c.oid = i.stream
+  LEFT JOIN tidemark.ingest_workers() w ON w.ingest = i.id
+ CROSS JOIN LATERAL (
+       SELECT count(*)::int AS partitions,
+              coalesce(sum(records), 0)::int8 AS records,
+              coalesce(sum(dead), 0)::int8 AS dead_letters,
+              coalesce(sum(late_kept), 0)::int8 AS late_kept,
+              coalesce(sum(late_dropped), 0)::int8 AS late_dropped,
+              coalesce(sum(late_diverted), 0)::int8 AS late_diverted
+         FROM tidemark.ingest_partition WHERE ingest = i.id) p
+ WHERE pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.ingest_status
+    IS 'the ingestions of this database and how they are; for the streams'' owners and members of pg_monitor';
+GRANT SELECT ON tidemark.ingest_status TO PUBLIC;
+
+-- A stream's owner sees and deletes its dead letters, nobody else: they hold what the topic held.
+COMMENT ON TABLE tidemark.dead_letters IS 'records that could not become rows of a stream, whole and with their error';
+ALTER TABLE tidemark.dead_letters ENABLE ROW LEVEL SECURITY;
+CREATE POLICY stream_owner ON tidemark.dead_letters
+    USING (pg_has_role((SELECT relowner FROM pg_catalog.pg_class WHERE oid = stream), 'USAGE'));
+GRANT SELECT, DELETE ON tidemark.dead_letters TO PUBLIC;
+
+SELECT tidemark.wake_workers();
+
 -- ------------------------------------------------------------------------------------------------
 -- Topics: a Kafka cluster is a foreign server, a topic a foreign table.
 -- ------------------------------------------------------------------------------------------------

@@ -37,6 +37,17 @@ compat_executor_run(QueryDesc *query)
 #endif
 }
 
+/* Puts a new row, whose tid is set, into the indexes. */
+static inline List *
+compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
 /*
  * The view that the rewriter expanded into this subquery; InvalidOid if it did not. From 16 on the entry keeps
  * the view's OID; on 15 the subquery's first range table entry is the rule's OLD.
@@ -67,6 +78,27 @@ compat_unchecked(RangeTblEntry *entry)
 	entry->perminfoindex = 0;
 #else
 	entry->requiredPerms = 0;
+#endif
+}
+
+static inline bool
+compat_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
+
+/* May the current user do what only a database's owner may? */
+static inline bool
+compat_owns_database(Oid database)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+	return pg_database_ownercheck(database, GetUserId());
 #endif
 }
 
@@ -111,23 +143,5 @@ compat_sorts_ascending(Oid sortop)
 		   strategy == BTLessStrategyNumber;
 #endif
 }
-
-/* May the current user do what only an object's owner may? */
-#if PG_VERSION_NUM >= 160000
-#define database_owner_ok(oid) object_ownercheck(DatabaseRelationId, (oid), GetUserId())
-#define relation_owner_ok(oid, role) object_ownercheck(RelationRelationId, (oid), (role))
-#else
-#define database_owner_ok(oid) pg_database_ownercheck((oid), GetUserId())
-#define relation_owner_ok(oid, role) pg_class_ownercheck((oid), (role))
-#endif
-
-/* Index entries for a row that was inserted. */
-#if PG_VERSION_NUM >= 160000
-#define insert_index_tuples(rel_info, slot, estate)                                                \
-	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL, false)
-#else
-#define insert_index_tuples(rel_info, slot, estate)                                                \
-	ExecInsertIndexTuples((rel_info), (slot), (estate), false, false, NULL, NIL)
-#endif
 
 #endif

@@ -88,8 +88,8 @@ start_shared_memory(void)
 		previous_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	frontier_shmem_startup();
-	LWLockRelease(AddinShmemInitLock);
 	worker_shmem_startup();
+	LWLockRelease(AddinShmemInitLock);
 }
 
 void

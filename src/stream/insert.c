@@ -196,7 +196,7 @@ insert_direct(RowInserter *inserter, TupleTableSlot **rows, int n)
 	for (int i = 0; i < n && direct.rel_info->ri_NumIndices > 0; i++)
 	{
 		inserter->failed_row = i;
-		(void) insert_index_tuples(direct.rel_info, rows[i], direct.estate);
+		(void) compat_insert_index_tuples(direct.rel_info, rows[i], direct.estate);
 		ResetPerTupleExprContext(direct.estate);
 	}
 	inserter->failed_row = -1;

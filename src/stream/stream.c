@@ -231,7 +231,7 @@ require_late_table(const char *late_rows, Oid late_table, Oid stream)
 	if (late_table == stream)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("late rows can't be diverted into the stream itself")));
-	if (divert && !relation_owner_ok(late_table, GetUserId()))
+	if (divert && !compat_owns_relation(late_table, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(late_table));
 }
 
@@ -252,7 +252,7 @@ require_table(Relation rel)
 					   "CREATE TABLE ... (LIKE %s) makes one that its topic can be ingested into.",
 					   quote_identifier(name))
 				 : 0));
-	if (!relation_owner_ok(RelationGetRelid(rel), GetUserId()))
+	if (!compat_owns_relation(RelationGetRelid(rel), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP || IsCatalogRelation(rel))
 		ereport(ERROR,
@@ -375,7 +375,7 @@ require_stream(Oid relid, LOCKMODE lock)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("\"%s\" is not a stream", get_rel_name(relid) ? get_rel_name(relid) : "?"),
 				 errhint("tidemark.streams lists them.")));
-	if (!relation_owner_ok(relid, GetUserId()))
+	if (!compat_owns_relation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	return stream;
 }

@@ -16,6 +16,7 @@
  */
 #include "tidemark.h"
 
+#include "catalog.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 
@@ -23,12 +24,12 @@
 
 static const char *const watermark_query =
 	"SELECT s.allowed_delay,"
-	" CASE WHEN pg_catalog.bool_or(p.ingest IS NULL OR NOT p.idle AND p.greatest IS NULL) THEN NULL"
-	" ELSE coalesce(pg_catalog.min(p.greatest) FILTER (WHERE NOT p.idle),"
-	" pg_catalog.max(p.greatest)) END"
-	" FROM tidemark.stream s JOIN tidemark.ingest i ON i.stream OPERATOR(pg_catalog.=) s.relid"
-	" LEFT JOIN tidemark.ingest_partition p ON p.ingest OPERATOR(pg_catalog.=) i.id"
-	" WHERE s.relid OPERATOR(pg_catalog.=) $1 GROUP BY s.relid";
+	" CASE WHEN bool_or(p.ingest IS NULL OR NOT p.idle AND p.greatest IS NULL) THEN NULL"
+	" ELSE coalesce(min(p.greatest) FILTER (WHERE NOT p.idle),"
+	" max(p.greatest)) END"
+	" FROM tidemark.stream s JOIN tidemark.ingest i ON i.stream = s.relid"
+	" LEFT JOIN tidemark.ingest_partition p ON p.ingest = i.id"
+	" WHERE s.relid = $1 GROUP BY s.relid";
 
 bool
 watermark_of_ingestion(Oid stream, Ticks *watermark)
@@ -36,9 +37,9 @@ watermark_of_ingestion(Oid stream, Ticks *watermark)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {REGCLASSOID};
 	Datum values[] = {ObjectIdGetDatum(stream)};
+	CatalogSession session = catalog_begin();
 	bool found;
 
-	SPI_connect();
 	if (plan == NULL)
 	{
 		plan = SPI_prepare(watermark_query, lengthof(types), types);
@@ -58,6 +59,6 @@ watermark_of_ingestion(Oid stream, Ticks *watermark)
 
 		*watermark = isnull ? TICKS_MIN : ticks_minus(DatumGetInt64(greatest), delay);
 	}
-	SPI_finish();
+	catalog_end(session);
 	return found;
 }

@@ -73,7 +73,7 @@ begin_write(Oid stream)
 
 	frontier_lock_stream(stream);
 	late.guard = frontier_guard(stream);
-	worker_wake_at_commit();
+	worker_nudge_at_commit();
 	return late;
 }
 

@@ -63,7 +63,7 @@ require_view(Relation rel)
 						 quote_identifier(name))));
 	if (rel->rd_rel->relkind != RELKIND_VIEW)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a view", name)));
-	if (!relation_owner_ok(relid, GetUserId()))
+	if (!compat_owns_relation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, name);
 }
 

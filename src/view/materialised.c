@@ -117,7 +117,7 @@ flush_rows(Receiver *self)
 	for (int i = 0; i < self->n; i++)
 	{
 		if (self->result->ri_NumIndices > 0)
-			list_free(insert_index_tuples(self->result, self->slots[i], self->estate));
+			list_free(compat_insert_index_tuples(self->result, self->slots[i], self->estate));
 		ExecClearTuple(self->slots[i]);
 	}
 	ResetPerTupleExprContext(self->estate);

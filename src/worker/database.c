@@ -81,7 +81,7 @@ database_to_clear(Node *stmt)
 	if (name == NULL)
 		return InvalidOid;
 	database = get_database_oid(name, true);
-	if (!OidIsValid(database) || database == MyDatabaseId || !database_owner_ok(database))
+	if (!OidIsValid(database) || database == MyDatabaseId || !compat_owns_database(database))
 		return InvalidOid;
 	return database;
 }
@@ -112,7 +112,19 @@ workers_leaving(Oid database, bool by_signal)
 	return any;
 }
 
-static void lift_holds(XactEvent event, void *arg);
+static void
+lift_holds(XactEvent event, void *arg)
+{
+	if (!holding || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
+		return;
+	holding = false;
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_DATABASE_HOLDS; i++)
+		if (worker_shared->holds[i].holder == MyProcPid)
+			worker_shared->holds[i].database = InvalidOid;
+	LWLockRelease(&worker_shared->lock);
+	worker_request(InvalidOid);
+}
 
 static void
 take_hold(Oid database)
@@ -140,20 +152,6 @@ take_hold(Oid database)
 	if (!held)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 						errmsg("too many databases are being dropped, renamed or copied at once")));
-}
-
-static void
-lift_holds(XactEvent event, void *arg)
-{
-	if (!holding || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
-		return;
-	holding = false;
-	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_DATABASE_HOLDS; i++)
-		if (worker_shared->holds[i].holder == MyProcPid)
-			worker_shared->holds[i].database = InvalidOid;
-	LWLockRelease(&worker_shared->lock);
-	worker_request(InvalidOid);
 }
 
 static void

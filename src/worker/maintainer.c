@@ -54,9 +54,11 @@ typedef struct Wanted
 typedef struct Maintainer
 {
 	MemoryContext context; /* the process's life */
+	MemoryContext scratch; /* a step's */
 	WorkerSlot *slot;
 	List *wanted; /* of Wanted */
 	TimestampTz catalogue_at;
+	long start_ms; /* until the next worker is due to be started */
 	TimestampTz last_round;
 	TimestampTz round_at; /* when the next round is due */
 	long round_backoff_ms;
@@ -166,7 +168,7 @@ read_catalogue(Maintainer *maintainer)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	if (SPI_execute("SELECT i.id, c.relname FROM tidemark.ingest i"
-					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.topic"
+					" JOIN pg_class c ON c.oid = i.topic"
 					" WHERE NOT i.paused ORDER BY i.id",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "reading tidemark.ingest failed");
@@ -208,8 +210,8 @@ tell_no_room(Wanted *entry)
 	SPI_connect();
 	args[0] = Int32GetDatum(entry->ingest);
 	args[1] = CStringGetTextDatum(message);
-	SPI_execute_with_args("UPDATE tidemark.ingest SET last_error = $2, last_error_at = "
-						  "pg_catalog.now() WHERE id OPERATOR(pg_catalog.=) $1",
+	SPI_execute_with_args("UPDATE tidemark.ingest SET last_error = $2, last_error_at = now()"
+						  " WHERE id = $1",
 						  2, types, args, NULL, false, 0);
 	SPI_finish();
 	PopActiveSnapshot();
@@ -364,6 +366,7 @@ guarded(Maintainer *maintainer, void (*step)(Maintainer *), const char *what)
 
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
+	MemoryContextSwitchTo(maintainer->scratch);
 	PG_TRY();
 	{
 		step(maintainer);
@@ -380,6 +383,7 @@ guarded(Maintainer *maintainer, void (*step)(Maintainer *), const char *what)
 	PG_END_TRY();
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(maintainer->context);
+	MemoryContextReset(maintainer->scratch);
 	return ok;
 }
 
@@ -413,6 +417,7 @@ supervise(Maintainer *maintainer)
 	}
 	worker_reclaim_slots();
 	stop_surplus(maintainer);
+	maintainer->start_ms = start_missing(maintainer);
 }
 
 static void
@@ -438,6 +443,8 @@ tidemark_maintainer_main(Datum arg)
 	worker_connect(maintainer.slot);
 	maintainer.context =
 		AllocSetContextCreate(TopMemoryContext, "tidemark maintainer", ALLOCSET_DEFAULT_SIZES);
+	maintainer.scratch = AllocSetContextCreate(maintainer.context, "tidemark maintainer's step",
+											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(maintainer.context);
 
 	while (!worker_stop_requested())
@@ -455,8 +462,6 @@ tidemark_maintainer_main(Datum arg)
 		}
 		if (maintainer.slot->done)
 			break;
-		wait_ms = start_missing(&maintainer);
-
 		/* Rows have come: the next round is due, but not more often than is sensible. */
 		if (woken && maintainer.round_backoff_ms == 0)
 			maintainer.round_at =
@@ -465,7 +470,7 @@ tidemark_maintainer_main(Datum arg)
 		if (maintainer.round_at <= GetCurrentTimestamp())
 			finish_round(&maintainer, guarded(&maintainer, one_round,
 											  "while moving the frontiers of continuous views"));
-		wait_ms = Min(wait_ms, ms_until(maintainer.round_at));
+		wait_ms = Min(maintainer.start_ms, ms_until(maintainer.round_at));
 		woken = wait_ms > 0 && worker_wait(wait_ms, PG_WAIT_EXTENSION);
 	}
 	proc_exit(0);

@@ -37,7 +37,8 @@ WorkerShared *worker_shared = NULL;
 char *worker_user_search_path = NULL;
 
 static WorkerSlot *my_slot = NULL;
-static bool wake_at_commit = false;
+static bool wake_at_commit = false;	 /* the catalogue was changed */
+static bool nudge_at_commit = false; /* rows were written */
 static bool wake_callback_registered = false;
 
 /* ---- shared memory ---- */
@@ -54,7 +55,6 @@ worker_shmem_startup(void)
 {
 	bool found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	worker_shared = ShmemInitStruct("tidemark workers", worker_shmem_size(), &found);
 	if (!found)
 	{
@@ -63,7 +63,6 @@ worker_shmem_startup(void)
 		worker_shared->lock_tranche = LWLockNewTrancheId();
 		LWLockInitialize(&worker_shared->lock, worker_shared->lock_tranche);
 	}
-	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(worker_shared->lock_tranche, "tidemark_workers");
 }
 
@@ -254,34 +253,33 @@ worker_wake_maintainer(void)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	if (!wake_at_commit)
+	if (event == XACT_EVENT_COMMIT && (wake_at_commit || nudge_at_commit))
+		wake_maintainer(wake_at_commit);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		wake_at_commit = nudge_at_commit = false;
+}
+
+static void
+at_commit(bool *flag)
+{
+	if (worker_shared == NULL)
 		return;
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			wake_at_commit = false;
-			wake_maintainer(true);
-			break;
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			wake_at_commit = false;
-			break;
-		default:
-			break;
-	}
+	if (!wake_callback_registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	wake_callback_registered = true;
+	*flag = true;
 }
 
 void
 worker_wake_at_commit(void)
 {
-	if (worker_shared == NULL)
-		return;
-	if (!wake_callback_registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		wake_callback_registered = true;
-	}
-	wake_at_commit = true;
+	at_commit(&wake_at_commit);
+}
+
+void
+worker_nudge_at_commit(void)
+{
+	at_commit(&nudge_at_commit);
 }
 
 /* ---- in a worker process ---- */

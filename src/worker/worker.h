@@ -18,6 +18,9 @@ extern void worker_shmem_startup(void);
  */
 extern void worker_wake_at_commit(void);
 
+/* This transaction wrote rows of a stream: the same, without the catalogue being read again. Cheaper. */
+extern void worker_nudge_at_commit(void);
+
 /* Wakes the maintainer of this database now, if it runs. Cheap; from any backend. */
 extern void worker_wake_maintainer(void);
 
