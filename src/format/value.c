@@ -447,7 +447,7 @@ value_from_text(ValueReader *reader, const char *text, size_t length)
 			return PointerGetDatum(cstring_to_text_with_len(text, (int) length));
 		case VALUE_TIMESTAMP:
 		case VALUE_TIMESTAMPTZ:
-			if (reader->timestamp_format != TIMESTAMP_ISO)
+			if (reader->timestamp_format >= TIMESTAMP_EPOCH_S)
 				return epoch_value(reader, text, length);
 			if (parse_timestamp(text, length, reader->kind == VALUE_TIMESTAMPTZ, reader->typmod,
 								&timestamp))

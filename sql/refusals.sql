@@ -1,0 +1,95 @@
+-- What can't be maintained is refused by name, with a hint; what can be is listed here too.
+CREATE TABLE refused (at timestamp, tz timestamptz, key int, x float8, n numeric, note text);
+CREATE TABLE plain (at timestamp, key int);
+SELECT tidemark.create_stream('refused', 'at');
+CREATE TABLE refused_tz (tz timestamptz, x float8);
+SELECT tidemark.create_stream('refused_tz', 'tz');
+
+CREATE FUNCTION try_view(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE message text; hint text;
+BEGIN
+    EXECUTE 'CREATE VIEW tried AS ' || query;
+    PERFORM tidemark.make_continuous('tried');
+    DROP VIEW tried;
+    RETURN 'maintained';
+EXCEPTION WHEN feature_not_supported THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RETURN replace(message, 'view "tried" can''t be continuous: ', '') || coalesce(E'\n  -> ' || nullif(hint, ''), '');
+END $$;
+\pset format unaligned
+\pset tuples_only on
+SELECT query || E'\n  ' || try_view(query) FROM (VALUES
+    ('SELECT * FROM refused'),
+    ('SELECT key FROM refused WHERE x > 0'),
+    ('SELECT key, sum(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT key, sum(x) OVER (ORDER BY at RANGE BETWEEN make_interval(secs => 10) PRECEDING AND make_interval(secs => CAST(0 AS double precision)) FOLLOWING) FROM refused'),
+    ('SELECT key, sum(x) OVER (ORDER BY at RANGE CURRENT ROW) FROM refused'),
+    ('SELECT key, sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) FROM refused'),
+    ('SELECT key, first_value(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('WITH a AS (SELECT * FROM refused), b AS (SELECT * FROM a WHERE key = 1) SELECT count(*) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM b'),
+    ('SELECT unnest(ARRAY[key, 1]) FROM refused'),
+    ('SELECT at FROM plain'),
+    ('SELECT 1 AS one'),
+    ('VALUES (1)'),
+    ('SELECT * FROM generate_series(1, 3)'),
+    ('SELECT r.key FROM refused r JOIN plain p USING (key)'),
+    ('SELECT r.key FROM refused r, plain p'),
+    ('SELECT key FROM refused UNION ALL SELECT key FROM refused'),
+    ('SELECT DISTINCT key FROM refused'),
+    ('SELECT DISTINCT ON (key) key, x FROM refused ORDER BY key, at'),
+    ('SELECT key, count(*) FROM refused GROUP BY key'),
+    ('SELECT max(x) FROM refused'),
+    ('SELECT key FROM refused LIMIT 3'),
+    ('SELECT key FROM refused ORDER BY at'),
+    ('SELECT key FROM refused FOR SHARE'),
+    ('SELECT key FROM refused TABLESAMPLE SYSTEM (10)'),
+    ('SELECT key FROM refused WHERE key IN (SELECT key FROM plain)'),
+    ('SELECT key, (SELECT max(at) FROM plain) AS m FROM refused'),
+    ('WITH RECURSIVE r AS (SELECT key FROM refused UNION ALL SELECT key + 1 FROM r WHERE key < 3) SELECT * FROM r'),
+    ('SELECT key FROM refused WHERE at > now()'),
+    ('SELECT key FROM refused WHERE at > localtimestamp'),
+    ('SELECT random() FROM refused'),
+    ('SELECT tz::text FROM refused'),
+    ('SELECT date_trunc(''day'', tz) FROM refused'),
+    ('SELECT current_user, key FROM refused'),
+    ('SELECT ctid FROM refused'),
+    ('SELECT sum(x) OVER (PARTITION BY key ORDER BY at) FROM refused'),
+    ('SELECT sum(x) OVER () FROM refused'),
+    ('SELECT sum(x) OVER (PARTITION BY key) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY key RANGE 3 PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at DESC RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at + interval ''1 s'' RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at ROWS 3 PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at GROUPS 3 PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE UNBOUNDED PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND ''1 s'' FOLLOWING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE ''-1 s'' PRECEDING) FROM refused'),
+    ('SELECT row_number() OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT lag(x) OVER (ORDER BY at) FROM refused'),
+    ('SELECT rank() OVER (PARTITION BY key ORDER BY at) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY tz RANGE ''24 hours'' PRECEDING) FROM refused_tz'),
+    ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 day'' PRECEDING) FROM refused_tz'),
+    ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 month'' PRECEDING) FROM refused_tz')
+) q (query);
+\pset format aligned
+\pset tuples_only off
+
+-- an order of peers that SQL leaves open is said
+CREATE VIEW open_order AS SELECT array_agg(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS xs FROM refused;
+SELECT tidemark.make_continuous('open_order');
+CREATE VIEW open_order_too AS SELECT stddev(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS s, stddev(n) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS e FROM refused;
+SELECT tidemark.make_continuous('open_order_too');
+
+-- things that are no views
+SELECT tidemark.make_continuous('refused');
+CREATE MATERIALIZED VIEW ordinary AS SELECT * FROM refused;
+SELECT tidemark.make_continuous('ordinary');
+CREATE TEMP VIEW temporary AS SELECT * FROM refused;
+SELECT tidemark.make_continuous('temporary');
+SELECT tidemark.wait_until_maintained('temporary');
+CREATE VIEW invoker WITH (security_invoker) AS SELECT * FROM refused;
+SELECT tidemark.make_continuous('invoker');
+DROP TABLE refused, refused_tz, plain CASCADE;
+DROP FUNCTION try_view;
