@@ -101,7 +101,7 @@ end_server() { # FILE
 }
 
 end_everything() {
-	local status=$? file pid
+	local status=${1:-$?} file pid
 	trap - EXIT
 	trap '' INT TERM HUP
 	for pid in ${started[@]+"${started[@]}"}; do

@@ -5,15 +5,22 @@
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H
 
+#include "access/stratnum.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h" /* VARDATA_ANY and the like; before, postgres.h had them */
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h" /* ExplainPropertyText and the like; before, explain.h had them */
+#include "commands/explain_state.h"
 #endif
 
 #if PG_VERSION_NUM < 150000
@@ -64,15 +71,25 @@ compat_view_of_subquery(RangeTblEntry *entry)
 #endif
 }
 
-/* A range table entry that reads a table without any check of rights. */
+/* The tables of this query level (not of subqueries) are read without any check of rights. */
 static inline void
-compat_unchecked(RangeTblEntry *entry)
+compat_unchecked(Query *query)
 {
+	ListCell *cell;
+
+	foreach (cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
 #if PG_VERSION_NUM >= 160000
-	entry->perminfoindex = 0;
+		if (entry->rtekind == RTE_RELATION && entry->perminfoindex == 0)
+			addRTEPermissionInfo(&query->rteperminfos, entry);
+		if (entry->perminfoindex != 0)
+			getRTEPermissionInfo(query->rteperminfos, entry)->requiredPerms = 0;
 #else
-	entry->requiredPerms = 0;
+		entry->requiredPerms = 0;
 #endif
+	}
 }
 
 static inline bool
@@ -131,5 +148,23 @@ compat_owns_database(Oid database)
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
 							NULL, NIL)
 #endif
+
+/* Is this ordering operator the "less than" of its order? */
+static inline bool
+compat_sorts_ascending(Oid sortop)
+{
+	Oid family;
+	Oid type;
+#if PG_VERSION_NUM >= 180000
+	CompareType order;
+
+	return get_ordering_op_properties(sortop, &family, &type, &order) && order == COMPARE_LT;
+#else
+	int16 strategy;
+
+	return get_ordering_op_properties(sortop, &family, &type, &strategy) &&
+		   strategy == BTLessStrategyNumber;
+#endif
+}
 
 #endif

@@ -38,6 +38,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "worker/worker.h"
@@ -45,7 +46,7 @@
 PG_FUNCTION_INFO_V1(tidemark_create_stream);
 PG_FUNCTION_INFO_V1(tidemark_alter_stream);
 PG_FUNCTION_INFO_V1(tidemark_drop_stream);
-PG_FUNCTION_INFO_V1(tidemark_forget_stream);
+PG_FUNCTION_INFO_V1(tidemark_forget);
 PG_FUNCTION_INFO_V1(tidemark_restart_views);
 PG_FUNCTION_INFO_V1(tidemark_event_time_text);
 
@@ -231,7 +232,7 @@ require_late_table(const char *late_rows, Oid late_table, Oid stream)
 	if (late_table == stream)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("late rows can't be diverted into the stream itself")));
-	if (divert && !relation_owner_ok(late_table, GetUserId()))
+	if (divert && !compat_owns_relation(late_table, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(late_table));
 }
 
@@ -252,7 +253,7 @@ require_table(Relation rel)
 					   "CREATE TABLE ... (LIKE %s) makes one that its topic can be ingested into.",
 					   quote_identifier(name))
 				 : 0));
-	if (!relation_owner_ok(RelationGetRelid(rel), GetUserId()))
+	if (!compat_owns_relation(RelationGetRelid(rel), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP || IsCatalogRelation(rel))
 		ereport(ERROR,
@@ -375,7 +376,7 @@ require_stream(Oid relid, LOCKMODE lock)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("\"%s\" is not a stream", get_rel_name(relid) ? get_rel_name(relid) : "?"),
 				 errhint("tidemark.streams lists them.")));
-	if (!relation_owner_ok(relid, GetUserId()))
+	if (!compat_owns_relation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	return stream;
 }
@@ -465,11 +466,15 @@ tidemark_drop_stream(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* forget_stream(oid): the stream's table is gone; called by the event trigger. */
+/* forget(oid): the catalogue says nothing of this stream or view any more; called by the event trigger. */
 Datum
-tidemark_forget_stream(PG_FUNCTION_ARGS)
+tidemark_forget(PG_FUNCTION_ARGS)
 {
-	frontier_forget_at_commit(PG_GETARG_OID(0));
+	Oid relid = PG_GETARG_OID(0);
+
+	frontier_forget_at_commit(relid);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		catalog_invalidate(relid);
 	PG_RETURN_VOID();
 }
 

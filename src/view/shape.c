@@ -262,17 +262,13 @@ ordered_by_time(Query *query, WindowClause *window, const Stream *stream)
 {
 	SortGroupClause *first;
 	TargetEntry *entry;
-	Oid family;
-	Oid type;
-	int16 strategy;
 
 	if (window->orderClause == NIL)
 		return false;
 	first = linitial_node(SortGroupClause, window->orderClause);
 	entry = get_sortgroupclause_tle(first, query->targetList);
 	return shape_is_time(query, (Node *) entry->expr, stream) &&
-		   get_ordering_op_properties(first->sortop, &family, &type, &strategy) &&
-		   strategy == BTLessStrategyNumber;
+		   compat_sorts_ascending(first->sortop);
 }
 
 static void
