@@ -118,6 +118,7 @@ sub state_table
 	my $topic = 'one_' . ++$ones;
 
 	$options =~ s/^WITH /, /;
+	utf8::encode($payload) if utf8::is_utf8($payload);    # else it is bytes
 	$kafka->topic($topic, 1);
 	$kafka->produce($topic, [$payload], partition => 0);
 	sql("DROP FOREIGN TABLE IF EXISTS one; CREATE FOREIGN TABLE one ($columns) SERVER kafka OPTIONS (topic '$topic'$options)");
