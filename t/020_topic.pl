@@ -195,6 +195,25 @@ is(sql('SELECT count(*), count(DISTINCT id), sum(id), bool_and(payload = repeat(
 is(sql('BEGIN; DECLARE c CURSOR FOR SELECT id FROM big; MOVE 10 FROM c; COMMIT; SELECT 1'), '1', 'a cursor that is not read to its end');
 is(sql("SELECT count(*) FROM (SELECT id FROM big LIMIT 5) x"), '5', 'nor is a scan with a limit');
 
+# --- conditions that bound what is read ----------------------------------------------------------
+
+$kafka->topic('bounded', 3);
+foreign_table('bounded', q{a int, p int OPTIONS (metadata 'partition'), o bigint OPTIONS (metadata 'offset'), ts timestamptz OPTIONS (metadata 'timestamp')});
+sql(q{INSERT INTO bounded SELECT i, i % 3, NULL, timestamptz '2024-01-01 00:00+00' + i * interval '1 minute' FROM generate_series(0, 2999) i});
+for my $condition (
+	'p = 1', 'p > 0', '2 > p', 'p = 7', 'o < 10', 'o >= 990', 'o = 5', '5 <= o AND o <= 7 AND p <= 1', 'o = NULL', 'o > 100000',
+	"ts >= '2024-01-01 10:00+00'", "ts > '2024-01-02 23:58:30+00'", "ts = '2024-01-01 00:05+00'", "ts < '2024-01-01 01:00+00'",
+	'ts > now()', "ts >= '-infinity'", "ts >= 'infinity'", 'o < 9223372036854775807', 'p = 1 AND o BETWEEN 10 AND 12 AND ts > \'2020-01-01\'')
+{
+	my $bounded = sql("SELECT count(*), sum(a) FROM bounded WHERE $condition");
+	my $whole   = sql("WITH whole AS MATERIALIZED (SELECT * FROM bounded) SELECT count(*), sum(a) FROM whole WHERE $condition");
+
+	is($bounded, $whole, "$condition: as without the bound");
+}
+like(sql(q{EXPLAIN SELECT * FROM bounded WHERE p = 1 AND o > 5 AND ts < now()}), qr/Bounded By: offset, partition|Bounded By: partition, offset/, 'EXPLAIN says what bounds it');
+is(sql(q{PREPARE q(int) AS SELECT count(*) FROM bounded WHERE p = $1 AND o < 5; SET plan_cache_mode = force_generic_plan; EXECUTE q(1); EXECUTE q(9)}), "5\n0", 'parameters bound too');
+is(sql('SELECT x, (SELECT count(*) FROM bounded WHERE p = x AND o < 7) FROM generate_series(0, 3) x'), "0|7\n1|7\n2|7\n3|0", 'rescans');
+
 # --- COPY, partitions of a table, functions ------------------------------------------------------
 
 $kafka->topic('routed', 1);

@@ -417,6 +417,19 @@ timestamp_from_ms(int64 ms)
 	return value;
 }
 
+int64
+timestamp_to_ms(TimestampTz timestamp)
+{
+	int64 ms;
+
+	if (TIMESTAMP_IS_NOBEGIN(timestamp))
+		return PG_INT64_MIN;
+	if (TIMESTAMP_IS_NOEND(timestamp))
+		return PG_INT64_MAX;
+	ms = timestamp / 1000 - (timestamp % 1000 < 0 ? 1 : 0);
+	return ms + EPOCH_DIFFERENCE_DAYS * (USECS_PER_DAY / 1000);
+}
+
 Datum
 value_from_text(ValueReader *reader, const char *text, size_t length)
 {
