@@ -208,10 +208,10 @@ syntax_error(const Scanner *s, const char *what)
 	if (s->p >= s->end)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 						errmsg("invalid JSON: it ends where %s is expected", what)));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("invalid JSON: %s is expected at byte %zu, not \"%.*s\"", what, (size_t) (s->p - s->start),
-					pg_mbcliplen(s->p, (int) Min(s->end - s->p, 20), 20), s->p)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+					errmsg("invalid JSON: %s is expected at byte %zu, not \"%.*s\"", what,
+						   (size_t) (s->p - s->start),
+						   pg_mbcliplen(s->p, (int) Min(s->end - s->p, 20), 20), s->p)));
 }
 
 static inline void
