@@ -1,19 +1,21 @@
 /*
  * json.c: a JSON object to columns, in one pass.
  *
- * The scanner checks the whole payload (RFC 8259; one object and nothing after it) and remembers where the fields
- * lie that some column takes: a span of the payload each. Only then are values made of the spans. So a
- * repeated field costs nothing and its last value counts, and syntax errors come before those of values.
+ * The scanner checks the whole payload (RFC 8259; one object and nothing after it) and remembers
+ * where the fields lie that some column takes: a span of the payload each. Only then are values
+ * made of the spans. So a repeated field costs nothing and its last value counts, and syntax errors
+ * come before those of values.
  *
- * Fields are found by name in a tree, for paths such as "a.b" have levels. Producers write the fields of every
- * record in the same order, so each level keeps, for the i-th field, what the i-th field of the record before
- * was called and where it led: most lookups are one memcmp.
+ * Fields are found by name in a tree, for paths such as "a.b" have levels. Producers write the
+ * fields of every record in the same order, so each level keeps, for the i-th field, what the i-th
+ * field of the record before was called and where it led: most lookups are one memcmp.
  *
  *	{"createTime": "2023-09-20 22:19:02.224", "order": {"id": 7}}
  *	  ^ seen[0]                                 ^ seen[1] -> node "order", its own seen[0] -> "id"
  *
- * The payload is checked as UTF-8 (and converted where the server's encoding is another) before the scan, so spans
- * are valid text; NUL can't occur in it, and \u0000 is refused where a value is made of it.
+ * The payload is checked as UTF-8 (and converted where the server's encoding is another) before the
+ * scan, so spans are valid text; NUL can't occur in it, and \u0000 is refused where a value is made
+ * of it.
  */
 #include "tidemark.h"
 
@@ -255,8 +257,9 @@ scan_escape(Scanner *s)
 
 /*
  * To the first byte that is not an ordinary one of a string: a quote, a backslash or a control
- * character. Eight bytes at a time: a byte of x less than n, n <= 128, borrows into its highest bit (Bit
- * Twiddling Hacks, "determine if a word has a byte less than n"); bytes above 127 are masked out by ~x.
+ * character. Eight bytes at a time: a byte of x less than n, n <= 128, borrows into its highest bit
+ * (Bit Twiddling Hacks, "determine if a word has a byte less than n"); bytes above 127 are masked
+ * out by ~x.
  */
 static inline const char *
 skip_plain(const char *p, const char *end)

@@ -1,18 +1,19 @@
 /*
  * client.c: a librdkafka handle in a PostgreSQL process.
  *
- * librdkafka runs threads, and PostgreSQL's functions must not be called from them. So there is not one
- * callback: logs, errors and delivery reports are events in a queue, which client_serve() empties
- * in the backend's own thread. The threads that librdkafka starts block all signals, so PostgreSQL's handlers
- * run where they should.
+ * librdkafka runs threads, and PostgreSQL's functions must not be called from them. So there is not
+ * one callback: logs, errors and delivery reports are events in a queue, which client_serve()
+ * empties in the backend's own thread. The threads that librdkafka starts block all signals, so
+ * PostgreSQL's handlers run where they should.
  *
- * Waiting is always for two things at once: the process latch, and a pipe that librdkafka writes a byte to
- * when a watched queue is no longer empty. The order that loses no wake-up is: empty the pipe, look into the
- * queues, wait.
+ * Waiting is always for two things at once: the process latch, and a pipe that librdkafka writes a
+ * byte to when a watched queue is no longer empty. The order that loses no wake-up is: empty the
+ * pipe, look into the queues, wait.
  *
- * A handle belongs to the memory context in which it was opened: an error, a cancelled statement or the end of the
- * transaction resets that context, and the callback destroys the handle. What lives longer (a worker's)
- * is destroyed when the process exits, before exit() takes away what its threads use.
+ * A handle belongs to the memory context in which it was opened: an error, a cancelled statement or
+ * the end of the transaction resets that context, and the callback destroys the handle. What lives
+ * longer (a worker's) is destroyed when the process exits, before exit() takes away what its
+ * threads use.
  */
 #include "tidemark.h"
 
@@ -245,7 +246,7 @@ serve_log(KafkaClient *client, rd_kafka_event_t *event)
 							   errhidestmt(true), errhidecontext(true)));
 }
 
-/* Keeps the last complaint; one that gives the reason is not displaced by "all brokers are down". */
+/* Keeps the last complaint; a reason is not displaced by "all brokers are down". */
 static void
 serve_error(KafkaClient *client, rd_kafka_event_t *event)
 {
