@@ -195,10 +195,12 @@ client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid us
 	if (client->handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not create a Kafka client for topic \"%s\"", client->topic_name),
-				 errdetail("%s", error)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+			 errmsg("could not create a Kafka client for topic \"%s\"", client->topic_name),
+			 errdetail("%s", error),
+			 errhint("Check the options of the server, the user mapping and the foreign table.")));
 	}
 
 	/* From here on nothing is lost, whatever is raised. */

@@ -93,6 +93,11 @@ typedef struct TopicScan
 
 PG_FUNCTION_INFO_V1(tidemark_kafka_handler);
 
+static const char check_broker_hint[] =
+	"Check that the broker is running, the server's options (\"bootstrap_servers\", "
+	"\"security.protocol\") and the user mapping. The option \"broker_timeout\" says how long to "
+	"wait.";
+
 /* ---------------------------------------------------------------------------------------------- */
 /* Planning                                                                                       */
 /* ---------------------------------------------------------------------------------------------- */
@@ -324,9 +329,7 @@ refuse_answer(const TopicScan *scan, const char *reason)
 {
 	ereport(ERROR, (errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 					errmsg("could not read topic \"%s\"", kafka_consumer_topic(scan->consumer)),
-					errdetail("%s", reason),
-					errhint("Check the server's option \"bootstrap_servers\", and that the broker "
-							"is running. The option \"broker_timeout\" says how long to wait.")));
+					errdetail("%s", reason), errhint("%s", check_broker_hint)));
 }
 
 /* Asks where each partition begins and ends now. */
