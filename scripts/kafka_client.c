@@ -24,6 +24,7 @@
  *       --csv FILE          writes the rows there as well, as CSV in the columns' order
  *       --csv-only          ... and nothing to the broker
  *
+ * A producing command ends with the process that started it, so that none is left without a broker.
  * The payments are a function of --seed, --first and the options: two runs produce the same bytes,
  * but for --rate. Record number i goes to partition i modulo their number. A producing command
  * returns once the broker has acknowledged every record, and otherwise exits with 1 and says why; with it goes
@@ -40,6 +41,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -386,16 +388,29 @@ produce(rd_kafka_t *rk, const char *topic, int partition, const void *key, size_
 			break;
 		if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			die("produce: %s", rd_kafka_err2str(err));
+		if (interrupted)
+			die("interrupted");
 		rd_kafka_poll(rk, 100);
 	}
 	rd_kafka_poll(rk, 0);
+}
+
+/* Ends with the parent process: a producer in the background does not outlive its script or test. */
+static void
+start_producing(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 static void
 finish_producing(rd_kafka_t *rk)
 {
 	while (rd_kafka_outq_len(rk) > 0 && failed_deliveries == 0)
+	{
 		rd_kafka_poll(rk, 100);
+		if (interrupted && rd_kafka_flush(rk, 3000) != RD_KAFKA_RESP_ERR_NO_ERROR)
+			die("interrupted; %d records are not acknowledged", rd_kafka_outq_len(rk));
+	}
 	if (failed_deliveries > 0)
 		die("%" PRId64 " records were not acknowledged; the first: %s", failed_deliveries,
 			first_failure);
@@ -443,6 +458,7 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 			die("produce: unknown option \"%s\"", argv[i]);
 	}
 
+	start_producing();
 	while ((length = getline(&line, &capacity, stdin)) >= 0)
 	{
 		int partition = (int) (fixed_partition >= 0 ? fixed_partition : count % partitions);
@@ -685,6 +701,7 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 	int partitions = 1;
 	int64_t number;
 
+	start_producing();
 	payments_options(&run, argc, argv);
 	run.random_state = run.seed;
 	if (!run.csv_only)
