@@ -135,6 +135,7 @@ connect_to(const char *broker)
 	set_property(conf, "batch.num.messages", "20000");
 	set_property(conf, "queue.buffering.max.messages", "200000");
 	set_property(conf, "message.max.bytes", "8000000");
+	set_property(conf, "enable.idempotence", "true"); /* a restarted broker holds no record twice */
 	set_property(conf, "reconnect.backoff.ms", "50");
 	set_property(conf, "reconnect.backoff.max.ms", "500");
 	set_property(conf, "topic.metadata.refresh.fast.interval.ms", "50");
