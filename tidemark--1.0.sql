@@ -128,10 +128,10 @@ CREATE FUNCTION tidemark.drop_stream(relation regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_drop_stream';
 COMMENT ON FUNCTION tidemark.drop_stream(regclass) IS 'make a stream an ordinary table again; its rows stay';
 
-CREATE FUNCTION tidemark.forget_stream(oid) RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_forget_stream';
-COMMENT ON FUNCTION tidemark.forget_stream(oid) IS 'for tidemark.on_drop: frees what shared memory knows of a dropped stream';
-REVOKE ALL ON FUNCTION tidemark.forget_stream(oid) FROM PUBLIC;
+CREATE FUNCTION tidemark.forget(oid) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_forget';
+COMMENT ON FUNCTION tidemark.forget(oid) IS 'for tidemark.on_drop: sessions and shared memory forget what they know of a stream or view';
+REVOKE ALL ON FUNCTION tidemark.forget(oid) FROM PUBLIC;
 
 CREATE FUNCTION tidemark.restart_views(stream regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_restart_views';
@@ -164,8 +164,9 @@ SELECT s.relid AS stream,
   LEFT JOIN (SELECT i.stream, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
                     sum(late_diverted)::int8 AS late_diverted
                FROM tidemark.ingest i JOIN tidemark.ingest_partition ON ingest = i.id
-              GROUP BY i.stream) p ON p.stream = s.relid;
-COMMENT ON VIEW tidemark.streams IS 'the streams of this database, how far their event time has come, and their late rows';
+              GROUP BY i.stream) p ON p.stream = s.relid
+ WHERE pg_catalog.has_table_privilege(s.relid, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.streams IS 'the streams that one may read, how far their event time has come, and their late rows';
 GRANT SELECT ON tidemark.streams TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
@@ -245,8 +246,9 @@ SELECT v.relid AS view,
        v.last_error_at
   FROM tidemark.view v
   JOIN tidemark.frontier f ON f.relid = v.relid
-  JOIN tidemark.stream s ON s.relid = v.stream;
-COMMENT ON VIEW tidemark.continuous_views IS 'the continuous views of this database and how far they are materialised';
+  JOIN tidemark.stream s ON s.relid = v.stream
+ WHERE pg_catalog.has_table_privilege(v.relid, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.continuous_views IS 'the continuous views that one may read and how far they are materialised';
 GRANT SELECT ON tidemark.continuous_views TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
@@ -274,6 +276,7 @@ BEGIN
     LOOP
         DELETE FROM tidemark.view WHERE relid = gone_view.relid;
         DELETE FROM tidemark.frontier WHERE relid = gone_view.relid;
+        PERFORM tidemark.forget(gone_view.relid);
         IF EXISTS (SELECT FROM pg_class WHERE oid = gone_view.mat) THEN
             EXECUTE format('DROP TABLE %s', gone_view.mat::regclass);
         END IF;
@@ -287,7 +290,7 @@ BEGIN
            FROM tidemark.stream s JOIN pg_class c ON c.oid = s.relid AND c.relkind = 'p'
           WHERE s.relid <> ALL (coalesce(gone_streams, '{}'));
     END IF;
-    PERFORM tidemark.forget_stream(relid) FROM tidemark.stream WHERE relid = ANY (gone_streams);
+    PERFORM tidemark.forget(relid) FROM tidemark.stream WHERE relid = ANY (gone_streams);
     DELETE FROM tidemark.stream WHERE relid = ANY (gone_streams);
 END
 $$;

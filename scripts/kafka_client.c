@@ -12,6 +12,7 @@
  *       --partition N       all into one partition (default: in turn over all)
  *       --key SEPARATOR     what is before the first separator in a line is its record's key
  *       --hex               lines are hexadecimal: any byte can be sent; an empty line is a tombstone
+ *       --transaction END   all in one transaction, whose END is commit or abort
  *   kafka_client payments   BROKER TOPIC [OPTION...]   the payments of the quick start
  *       --records N         how many (default 1000; 0: no end)
  *       --rate N            records a second by the wall clock, with the event times of now
@@ -123,7 +124,7 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 }
 
 static rd_kafka_t *
-connect_to(const char *broker)
+connect_to(const char *broker, bool transactional)
 {
 	char error[256];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -139,6 +140,8 @@ connect_to(const char *broker)
 	set_property(conf, "reconnect.backoff.ms", "50");
 	set_property(conf, "reconnect.backoff.max.ms", "500");
 	set_property(conf, "topic.metadata.refresh.fast.interval.ms", "50");
+	if (transactional)
+		set_property(conf, "transactional.id", "kafka_client");
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error));
 	if (rk == NULL)
@@ -436,10 +439,34 @@ decode_hex(char *line, size_t length)
 }
 
 static void
+check_transaction(const char *step, rd_kafka_error_t *error)
+{
+	if (error)
+		die("%s: %s", step, rd_kafka_error_string(error));
+}
+
+static void
+begin_transaction(rd_kafka_t *rk)
+{
+	check_transaction("init_transactions", rd_kafka_init_transactions(rk, TIMEOUT_MS));
+	check_transaction("begin_transaction", rd_kafka_begin_transaction(rk));
+}
+
+static void
+end_transaction(rd_kafka_t *rk, const char *end)
+{
+	if (strcmp(end, "abort") == 0)
+		check_transaction("abort_transaction", rd_kafka_abort_transaction(rk, TIMEOUT_MS));
+	else
+		check_transaction("commit_transaction", rd_kafka_commit_transaction(rk, TIMEOUT_MS));
+}
+
+static void
 produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 {
 	int64_t fixed_partition = -1;
 	const char *separator = NULL;
+	const char *transaction = NULL;
 	bool hex = false;
 	int partitions = partitions_or_die(rk, topic);
 	char *line = NULL;
@@ -455,11 +482,15 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 			fixed_partition = integer_argument("--partition", argv[++i]);
 		else if (strcmp(argv[i], "--key") == 0 && i + 1 < argc)
 			separator = argv[++i];
+		else if (strcmp(argv[i], "--transaction") == 0 && i + 1 < argc)
+			transaction = argv[++i];
 		else
 			die("produce: unknown option \"%s\"", argv[i]);
 	}
 
 	start_producing();
+	if (transaction)
+		begin_transaction(rk);
 	while ((length = getline(&line, &capacity, stdin)) >= 0)
 	{
 		int partition = (int) (fixed_partition >= 0 ? fixed_partition : count % partitions);
@@ -492,6 +523,8 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 	}
 	free(line);
 	finish_producing(rk);
+	if (transaction)
+		end_transaction(rk, transaction);
 	printf("produced %" PRId64 "\n", count);
 }
 
@@ -746,6 +779,7 @@ int
 main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
+	bool transactional = false;
 	rd_kafka_t *rk;
 	int status = 0;
 
@@ -754,7 +788,9 @@ main(int argc, char **argv)
 	need(argc, 3);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	rk = connect_to(argv[2]);
+	for (int i = 4; i < argc && strcmp(command, "produce") == 0; i++)
+		transactional |= strcmp(argv[i], "--transaction") == 0;
+	rk = connect_to(argv[2], transactional);
 	if (strcmp(command, "ready") == 0)
 		status =
 			wait_until_ready(rk, argc > 3 ? (double) integer_argument("SECONDS", argv[3]) : 60);

@@ -10,10 +10,10 @@ SELECT p.oid::regprocedure AS open_search_path
 FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.prosecdef
 AND NOT coalesce(array_to_string(p.proconfig, ',') ~ 'search_path', false)
 ORDER BY 1;
--- nobody but the owner writes the catalogue
+-- nobody but the owner writes the catalogue, but for rows that row security allows
 SELECT c.oid::regclass AS writable_by_public, a.privilege_type
 FROM pg_class c, aclexplode(c.relacl) a
-WHERE c.relnamespace = 'tidemark'::regnamespace AND a.grantee = 0 AND a.privilege_type <> 'SELECT'
+WHERE c.relnamespace = 'tidemark'::regnamespace AND a.grantee = 0 AND a.privilege_type <> 'SELECT' AND NOT c.relrowsecurity
 ORDER BY 1, 2;
 DROP EXTENSION tidemark;
 SELECT nspname, count(c.oid) AS relations, count(p.oid) AS functions

@@ -1,5 +1,4 @@
 -- What can't be maintained is refused by name, with a hint; what can be is listed here too.
-CREATE EXTENSION IF NOT EXISTS tidemark;
 CREATE TABLE refused (at timestamp, tz timestamptz, key int, x float8, n numeric, note text);
 CREATE TABLE plain (at timestamp, key int);
 SELECT tidemark.create_stream('refused', 'at');

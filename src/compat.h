@@ -11,6 +11,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -70,15 +71,25 @@ compat_view_of_subquery(RangeTblEntry *entry)
 #endif
 }
 
-/* A range table entry that reads a table without any check of rights. */
+/* The tables of this query level (not of subqueries) are read without any check of rights. */
 static inline void
-compat_unchecked(RangeTblEntry *entry)
+compat_unchecked(Query *query)
 {
+	ListCell *cell;
+
+	foreach (cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
 #if PG_VERSION_NUM >= 160000
-	entry->perminfoindex = 0;
+		if (entry->rtekind == RTE_RELATION && entry->perminfoindex == 0)
+			addRTEPermissionInfo(&query->rteperminfos, entry);
+		if (entry->perminfoindex != 0)
+			getRTEPermissionInfo(query->rteperminfos, entry)->requiredPerms = 0;
 #else
-	entry->requiredPerms = 0;
+		entry->requiredPerms = 0;
 #endif
+	}
 }
 
 static inline bool
@@ -108,6 +119,18 @@ compat_owns_database(Oid database)
 #else
 #define scan_checks_as_user(node)                                                                  \
 	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state)      \
+		 ->checkAsUser)
+#endif
+
+/* The user whose rights an INSERT into a foreign table has; a routed one has those of its root. */
+#if PG_VERSION_NUM >= 160000
+#define insert_checks_as_user(info, estate) ExecGetResultRelCheckAsUser(info, estate)
+#else
+#define insert_checks_as_user(info, estate)                                                        \
+	(exec_rt_fetch((info)->ri_RangeTableIndex != 0                                                 \
+					   ? (info)->ri_RangeTableIndex                                                \
+					   : (info)->ri_RootResultRelInfo->ri_RangeTableIndex,                         \
+				   estate)                                                                         \
 		 ->checkAsUser)
 #endif
 

@@ -51,7 +51,7 @@ sub delete_topic   { my $self = shift; $self->_run('delete',     @_) }    # name
 sub trim           { my $self = shift; $self->_run('trim',       @_) }    # name, partition, first offset to stay
 
 # Produces a record for each element. Options: partition => N (default: in turn over all), key => SEPARATOR (what is
-# before it in an element is the record's key). Elements may hold any byte; undef is a tombstone.
+# before it in an element is the record's key), transaction => 'commit' or 'abort' (all in one). Elements may hold any byte; undef is a tombstone.
 sub produce
 {
 	my ($self, $topic, $records, %options) = @_;
@@ -61,6 +61,7 @@ sub produce
 	die 'a key needs records without newlines and tombstones' if $hex && defined $options{key};
 	push @arguments, '--partition', $options{partition} if defined $options{partition};
 	push @arguments, '--key',       $options{key}       if defined $options{key};
+	push @arguments, '--transaction', $options{transaction} if defined $options{transaction};
 	push @arguments, '--hex' if $hex;
 	my $input = join '', map { ($hex ? unpack('H*', $_ // '') : $_) . "\n" } @$records;
 	utf8::encode($input) if utf8::is_utf8($input);

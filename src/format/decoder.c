@@ -156,7 +156,8 @@ record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values, 
 	decoder->current_metadata = NULL;
 	error_context_stack = &where;
 
-	if (record->payload_len > 0)
+	if (record->payload_len > 0 ||
+		(record->payload && decoder->payload.options.format == FORMAT_RAW))
 		decoder->read(&decoder->payload, record->payload, record->payload_len, values, nulls);
 	for (int i = 0; i < decoder->n_metadata; i++)
 	{

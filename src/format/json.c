@@ -210,7 +210,7 @@ syntax_error(const Scanner *s, const char *what)
 						errmsg("invalid JSON: it ends where %s is expected", what)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("invalid JSON: %s is expected at byte %td, not \"%.*s\"", what, s->p - s->start,
+			 errmsg("invalid JSON: %s is expected at byte %zu, not \"%.*s\"", what, (size_t) (s->p - s->start),
 					pg_mbcliplen(s->p, (int) Min(s->end - s->p, 20), 20), s->p)));
 }
 

@@ -417,6 +417,19 @@ timestamp_from_ms(int64 ms)
 	return value;
 }
 
+int64
+timestamp_to_ms(TimestampTz timestamp)
+{
+	int64 ms;
+
+	if (TIMESTAMP_IS_NOBEGIN(timestamp))
+		return PG_INT64_MIN;
+	if (TIMESTAMP_IS_NOEND(timestamp))
+		return PG_INT64_MAX;
+	ms = timestamp / 1000 - (timestamp % 1000 < 0 ? 1 : 0);
+	return ms + EPOCH_DIFFERENCE_DAYS * (USECS_PER_DAY / 1000);
+}
+
 Datum
 value_from_text(ValueReader *reader, const char *text, size_t length)
 {
@@ -447,7 +460,7 @@ value_from_text(ValueReader *reader, const char *text, size_t length)
 			return PointerGetDatum(cstring_to_text_with_len(text, (int) length));
 		case VALUE_TIMESTAMP:
 		case VALUE_TIMESTAMPTZ:
-			if (reader->timestamp_format != TIMESTAMP_ISO)
+			if (reader->timestamp_format >= TIMESTAMP_EPOCH_S)
 				return epoch_value(reader, text, length);
 			if (parse_timestamp(text, length, reader->kind == VALUE_TIMESTAMPTZ, reader->typmod,
 								&timestamp))

@@ -56,4 +56,7 @@ extern const char *text_from_bytes(const char *bytes, size_t *length);
 /* Milliseconds since 1970 as timestamptz; raises an error out of range. */
 extern TimestampTz timestamp_from_ms(int64 ms);
 
+/* The other way round, down to the whole millisecond; the extremes for infinity. */
+extern int64 timestamp_to_ms(TimestampTz timestamp);
+
 #endif

@@ -171,11 +171,10 @@ typedef struct OptionWord
 static const OptionWord format_words[] = {
 	{"json", FORMAT_JSON}, {"csv", FORMAT_CSV}, {"raw", FORMAT_RAW}, {NULL, 0}};
 
-static const OptionWord timestamp_words[] = {{"iso", TIMESTAMP_ISO},
-											 {"epoch_s", TIMESTAMP_EPOCH_S},
-											 {"epoch_ms", TIMESTAMP_EPOCH_MS},
-											 {"epoch_us", TIMESTAMP_EPOCH_US},
-											 {NULL, 0}};
+static const OptionWord timestamp_words[] = {
+	{"iso", TIMESTAMP_ISO},			  {"sql", TIMESTAMP_SQL},
+	{"epoch_s", TIMESTAMP_EPOCH_S},	  {"epoch_ms", TIMESTAMP_EPOCH_MS},
+	{"epoch_us", TIMESTAMP_EPOCH_US}, {NULL, 0}};
 
 static const OptionWord metadata_words[] = {{"key", METADATA_KEY},
 											{"topic", METADATA_TOPIC},

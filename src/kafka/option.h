@@ -15,10 +15,11 @@ typedef enum RecordFormat
 	FORMAT_RAW
 } RecordFormat;
 
-/* How a timestamp is written: as ISO 8601 or SQL text, or as a number since 1970. */
+/* How a timestamp is written: as ISO 8601 or SQL text (read alike), or as a number since 1970. */
 typedef enum TimestampFormat
 {
 	TIMESTAMP_ISO,
+	TIMESTAMP_SQL,
 	TIMESTAMP_EPOCH_S,
 	TIMESTAMP_EPOCH_MS,
 	TIMESTAMP_EPOCH_US

@@ -17,7 +17,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "stream/ingest.h"
 

@@ -38,6 +38,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "worker/worker.h"
@@ -45,7 +46,7 @@
 PG_FUNCTION_INFO_V1(tidemark_create_stream);
 PG_FUNCTION_INFO_V1(tidemark_alter_stream);
 PG_FUNCTION_INFO_V1(tidemark_drop_stream);
-PG_FUNCTION_INFO_V1(tidemark_forget_stream);
+PG_FUNCTION_INFO_V1(tidemark_forget);
 PG_FUNCTION_INFO_V1(tidemark_restart_views);
 PG_FUNCTION_INFO_V1(tidemark_event_time_text);
 
@@ -465,11 +466,15 @@ tidemark_drop_stream(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* forget_stream(oid): the stream's table is gone; called by the event trigger. */
+/* forget(oid): the catalogue says nothing of this stream or view any more; called by the event trigger. */
 Datum
-tidemark_forget_stream(PG_FUNCTION_ARGS)
+tidemark_forget(PG_FUNCTION_ARGS)
 {
-	frontier_forget_at_commit(PG_GETARG_OID(0));
+	Oid relid = PG_GETARG_OID(0);
+
+	frontier_forget_at_commit(relid);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		catalog_invalidate(relid);
 	PG_RETURN_VOID();
 }
 

@@ -154,6 +154,7 @@ materialised_query(const ContinuousView *view, Query *like)
 {
 	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	List *names = NIL;
+	Query *query;
 	char *name;
 
 	for (AttrNumber i = 1; (name = get_attname(view->mat, i, true)) != NULL; i++)
@@ -165,8 +166,9 @@ materialised_query(const ContinuousView *view, Query *like)
 	entry->eref = makeAlias(get_rel_name(view->mat), names);
 	entry->inh = true;
 	entry->inFromCl = true;
-	compat_unchecked(entry);
-	return select_from(entry, like);
+	query = select_from(entry, like);
+	compat_unchecked(query);
+	return query;
 }
 
 static RangeTblEntry *

@@ -96,9 +96,17 @@ begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
 	return false;
 }
 
+static void
+say_where(void *view)
+{
+	errcontext("correction of continuous view \"%s\"", get_rel_name(*(Oid *) view));
+}
+
 void
 correct_view(Oid relid, const Ticks *times, int n)
 {
+	ErrorContextCallback where = {
+		.previous = error_context_stack, .callback = say_where, .arg = &relid};
 	ContinuousView view;
 	Frontier frontier;
 	Shape shape;
@@ -106,6 +114,7 @@ correct_view(Oid relid, const Ticks *times, int n)
 
 	if (!begin_correction(relid, &view, &frontier))
 		return;
+	error_context_stack = &where;
 	if (times[0] <= frontier.frontier)
 	{
 		shape_of_query(slice_batch_query(relid, NULL), &shape);
@@ -119,6 +128,7 @@ correct_view(Oid relid, const Ticks *times, int n)
 		materialised_changed(relid, frontier.frontier, change, 1);
 		CommandCounterIncrement();
 	}
+	error_context_stack = where.previous;
 	PopActiveSnapshot();
 }
 

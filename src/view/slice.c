@@ -227,7 +227,10 @@ security_walker(Node *node, void *strip)
 	if (IsA(node, Query))
 	{
 		if (strip)
+		{
 			((Query *) node)->hasRowSecurity = false;
+			compat_unchecked((Query *) node);
+		}
 		return query_tree_walker((Query *) node, security_walker, strip, QTW_EXAMINE_RTES_BEFORE);
 	}
 	return expression_tree_walker(node, security_walker, strip);

@@ -34,8 +34,9 @@ extern Query *slice_query(Query *query, const Shape *shape, const SliceBounds *b
 						  bool with_time, AttrNumber *time_column);
 
 /*
- * The batch query of a view, rewritten, as a copy, with locks taken on what it reads, and without row security (that
- * is the business of whoever reads the view). *row_security, if not NULL, tells whether there was any.
+ * The batch query of a view, rewritten, as a copy, with locks taken on what it reads: all its rows, whoever
+ * asks, without row security and checks of rights. Those are the business of whoever reads the view; a writer whose
+ * late row makes a view compute anew has none of it. *row_security, if not NULL, tells whether there was any.
  */
 extern Query *slice_batch_query(Oid view, bool *row_security);
 

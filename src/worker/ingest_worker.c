@@ -673,22 +673,15 @@ run_session(IngestWorker *worker)
 	return SESSION_OVER;
 }
 
-/* The session failed: into the log, the state and the catalogue. */
-static void
+/* The session failed: into the log, the state and the catalogue. False: the extension is gone. */
+static bool
 session_failed(IngestWorker *worker)
 {
-	ErrorData *error;
+	ErrorData *error = worker_error_caught(worker->context);
 	char *message;
 
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(worker->context);
-	error = CopyErrorData();
-	EmitErrorReport();
-	FlushErrorState();
-	AbortOutOfAnyTransaction();
-	RESUME_INTERRUPTS();
-
-	MemoryContextSwitchTo(worker->context);
+	if (error == NULL)
+		return false;
 	message = error->hint ? psprintf("%s (%s)", error->message, error->hint)
 						  : pstrdup(error->message);
 	show_state(worker, INGEST_ERROR, message);
@@ -709,6 +702,7 @@ session_failed(IngestWorker *worker)
 	pfree(message);
 	FreeErrorData(error);
 	worker->backoff_ms = Min(Max(worker->backoff_ms * 2, BACKOFF_LEAST_MS), BACKOFF_GREATEST_MS);
+	return true;
 }
 
 /* Contexts of a session; everything in them goes with it, the consumer's handles included. */
@@ -749,15 +743,16 @@ guarded_session(IngestWorker *worker)
 	}
 	PG_CATCH();
 	{
-		session_failed(worker);
 		failed = true;
+		if (!session_failed(worker))
+			end = SESSION_OVER;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(worker->context);
 	/* The consumer goes before the pause: nothing is fetched meanwhile. */
 	reset_session(worker);
 	MemoryContextSwitchTo(worker->context);
-	if (failed)
+	if (failed && end == SESSION_AGAIN)
 		pause_for(worker, worker->backoff_ms);
 	return end;
 }

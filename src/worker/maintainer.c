@@ -16,7 +16,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -55,6 +54,7 @@ typedef struct Maintainer
 {
 	MemoryContext context; /* the process's life */
 	MemoryContext scratch; /* a step's */
+	MemoryContext errors;  /* a step's error */
 	WorkerSlot *slot;
 	List *wanted; /* of Wanted */
 	TimestampTz catalogue_at;
@@ -88,17 +88,6 @@ set_settled(Maintainer *maintainer, bool settled)
 	LWLockRelease(&worker_shared->lock);
 }
 
-static bool
-extension_exists(void)
-{
-	bool exists;
-
-	StartTransactionCommand();
-	exists = OidIsValid(get_extension_oid("tidemark", true));
-	CommitTransactionCommand();
-	return exists;
-}
-
 /*
  * Is there still something to do here? Whoever makes the extension after the second look finds a
  * maintainer that isn't settled and asks the launcher for the next one.
@@ -106,10 +95,10 @@ extension_exists(void)
 static bool
 stay(Maintainer *maintainer)
 {
-	if (!extension_exists())
+	if (!worker_extension_exists())
 	{
 		set_settled(maintainer, false);
-		if (!extension_exists())
+		if (!worker_extension_exists())
 			return false;
 	}
 	if (!maintainer->slot->settled)
@@ -373,17 +362,16 @@ guarded(Maintainer *maintainer, void (*step)(Maintainer *), const char *what)
 	}
 	PG_CATCH();
 	{
-		HOLD_INTERRUPTS();
-		EmitErrorReport();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		RESUME_INTERRUPTS();
+		/* Without an extension the next look at the catalogue ends the process. */
+		if (worker_error_caught(maintainer->errors) == NULL)
+			maintainer->catalogue_at = 0;
 		ok = false;
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(maintainer->context);
 	MemoryContextReset(maintainer->scratch);
+	MemoryContextReset(maintainer->errors);
 	return ok;
 }
 
@@ -445,6 +433,8 @@ tidemark_maintainer_main(Datum arg)
 		AllocSetContextCreate(TopMemoryContext, "tidemark maintainer", ALLOCSET_DEFAULT_SIZES);
 	maintainer.scratch = AllocSetContextCreate(maintainer.context, "tidemark maintainer's step",
 											   ALLOCSET_DEFAULT_SIZES);
+	maintainer.errors =
+		AllocSetContextCreate(maintainer.context, "tidemark errors", ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(maintainer.context);
 
 	while (!worker_stop_requested())

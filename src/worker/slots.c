@@ -15,6 +15,7 @@
 #include "tidemark.h"
 
 #include "access/xact.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -354,6 +355,55 @@ worker_stop_requested(void)
 	stop = my_slot->stop;
 	LWLockRelease(&worker_shared->lock);
 	return stop;
+}
+
+bool
+worker_extension_exists(void)
+{
+	bool exists;
+
+	StartTransactionCommand();
+	exists = OidIsValid(get_extension_oid("tidemark", true));
+	CommitTransactionCommand();
+	return exists;
+}
+
+/* As the top level of a session would have it in the log. */
+static void
+log_error(ErrorData *error)
+{
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+ErrorData *
+worker_error_caught(MemoryContext context)
+{
+	ErrorData *error;
+	bool exists;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	RESUME_INTERRUPTS();
+
+	exists = worker_extension_exists();
+	MemoryContextSwitchTo(context);
+	if (exists)
+		log_error(error);
+	else
+		FreeErrorData(error);
+	return exists ? error : NULL;
 }
 
 void

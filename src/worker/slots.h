@@ -8,6 +8,8 @@
 #include "postmaster/bgworker.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "utils/elog.h"
+#include "utils/palloc.h"
 
 typedef enum WorkerKind
 {
@@ -130,6 +132,14 @@ extern void worker_request(Oid database);
  */
 extern bool worker_wait(long timeout_ms, uint32 wait_event);
 extern void worker_handle_signals(void);
+
+extern bool worker_extension_exists(void);
+
+/*
+ * In PG_CATCH of a worker's loop: ends the transaction and logs the error, of which it returns a copy. NULL, and
+ * nothing in the log, when the extension was dropped beneath us.
+ */
+extern ErrorData *worker_error_caught(MemoryContext context);
 
 /* The statements that need a database without connections; see database.c. */
 extern void database_hooks_init(void);

@@ -1,0 +1,98 @@
+-- Who sees what: never a row more than the batch query gives.
+CREATE ROLE sec_owner;
+CREATE ROLE sec_reader;
+CREATE ROLE sec_tenant;
+GRANT CREATE ON SCHEMA public TO sec_owner;
+SET ROLE sec_owner;
+CREATE TABLE events (at timestamptz, tenant text, x int);
+SELECT tidemark.create_stream('events', 'at');
+CREATE VIEW counted AS SELECT at, tenant, count(*) OVER (PARTITION BY tenant ORDER BY at RANGE '1 h' PRECEDING) AS n FROM events;
+SELECT tidemark.make_continuous('counted');
+INSERT INTO events SELECT timestamptz '2024-01-01 00:00:00+00' + i * interval '1 min', CASE i % 2 WHEN 0 THEN 'sec_tenant' ELSE 'sec_reader' END, i FROM generate_series(1, 100) i;
+SELECT tidemark.wait_until_maintained('counted');
+-- the view's grants decide, not the table's and not the materialised part's
+SET ROLE sec_reader;
+SELECT count(*) FROM counted;
+SELECT count(*) FROM tidemark.verify('counted');
+SELECT count(*) FROM tidemark.continuous_views;
+SET ROLE sec_owner;
+GRANT SELECT ON counted TO sec_reader;
+SET ROLE sec_reader;
+SELECT count(*) FROM counted;
+SELECT count(*) FROM tidemark.verify('counted');
+SELECT count(*) FROM events;
+SELECT count(*) FROM tidemark_data.counted_rows;
+SELECT tidemark.make_batch('counted');
+SELECT view FROM tidemark.continuous_views;
+-- column privileges
+SET ROLE sec_owner;
+REVOKE SELECT ON counted FROM sec_reader;
+GRANT SELECT (n) ON counted TO sec_reader;
+SET ROLE sec_reader;
+SELECT max(n) FROM counted;
+SELECT max(tenant) FROM counted;
+-- the owner of the view loses the right to the stream
+SET ROLE sec_owner;
+GRANT SELECT ON counted TO sec_reader;
+CREATE VIEW derived AS SELECT tenant, n FROM counted WHERE n > 1;
+GRANT SELECT ON derived TO sec_tenant;
+RESET ROLE;
+ALTER VIEW counted OWNER TO sec_tenant;
+SET ROLE sec_reader;
+SELECT count(*) FROM counted;
+RESET ROLE;
+ALTER VIEW counted OWNER TO sec_owner;
+-- a security barrier holds
+CREATE FUNCTION leak(text) RETURNS bool LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN RAISE NOTICE 'leaked %', $1; RETURN true; END $$;
+SET ROLE sec_owner;
+CREATE VIEW barred WITH (security_barrier) AS SELECT at, tenant FROM events WHERE x = 7;
+SELECT tidemark.make_continuous('barred');
+SELECT tidemark.wait_until_maintained('barred');
+GRANT SELECT ON barred TO sec_reader;
+SET ROLE sec_reader;
+SELECT count(*) FROM barred WHERE leak(tenant);
+-- row security that binds the view's owner: the batch query answers
+RESET ROLE;
+ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON events USING (tenant = current_user);
+SET ROLE sec_reader;
+SELECT count(*) FROM counted;
+RESET ROLE;
+ALTER TABLE events FORCE ROW LEVEL SECURITY;
+SET ROLE sec_reader;
+SELECT tenant, count(*) FROM counted GROUP BY 1;
+SELECT count(*) FROM tidemark.verify('counted');
+RESET ROLE;
+ALTER TABLE events NO FORCE ROW LEVEL SECURITY;
+INSERT INTO events VALUES ('2024-01-01 00:30:00+00', 'sec_reader', 0);
+SELECT tenant, count(*) FROM counted GROUP BY 1 ORDER BY 1;
+SELECT count(*) FROM tidemark.verify('counted');
+ALTER TABLE events FORCE ROW LEVEL SECURITY;
+SET ROLE sec_owner;
+SELECT tidemark.make_batch('counted');
+SELECT tidemark.make_continuous('counted');
+RESET ROLE;
+ALTER TABLE events DISABLE ROW LEVEL SECURITY;
+-- security_invoker set later: the batch query answers
+SET ROLE sec_owner;
+SELECT tidemark.make_continuous('counted');
+SELECT tidemark.wait_until_maintained('counted');
+ALTER VIEW counted SET (security_invoker = on);
+SELECT count(*) FROM counted;
+SET ROLE sec_reader;
+SELECT count(*) FROM counted;
+-- a function in a view runs with its owner's rights, whoever writes, and can't become more
+SET ROLE sec_owner;
+ALTER VIEW counted RESET (security_invoker);
+CREATE FUNCTION nosy(int) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN current_user; END $$;
+CREATE VIEW nosy_view AS SELECT at, nosy(x) AS who FROM events;
+SELECT tidemark.make_continuous('nosy_view');
+SELECT tidemark.wait_until_maintained('nosy_view');
+GRANT INSERT ON events TO sec_tenant;
+SET ROLE sec_tenant;
+INSERT INTO events VALUES ('2024-01-01 00:31:00+00', 'sec_reader', 0);
+RESET ROLE;
+SELECT c2, count(*) FROM tidemark_data.nosy_view_rows GROUP BY 1;
+DROP OWNED BY sec_owner, sec_reader, sec_tenant CASCADE;
+DROP FUNCTION leak;
+DROP ROLE sec_owner, sec_reader, sec_tenant;
