@@ -434,7 +434,6 @@ CREATE FUNCTION tidemark.ingest_workers(
         OUT records_per_second float8, OUT error text, OUT error_at timestamptz)
     RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_ingest_workers';
 COMMENT ON FUNCTION tidemark.ingest_workers() IS 'the processes under tidemark.ingest_status';
-REVOKE ALL ON FUNCTION tidemark.ingest_workers() FROM PUBLIC;
 
 CREATE FUNCTION tidemark.wake_workers() RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wake_workers';
