@@ -19,7 +19,7 @@ SELECT tidemark.wait_until_maintained('recent_spend');
 SELECT state, percent_materialised, frontier, watermark, rows FROM tidemark.continuous_views WHERE view = 'recent_spend'::regclass;
 SELECT * FROM recent_spend ORDER BY 1 DESC LIMIT 3;
 SELECT * FROM tidemark.verify('recent_spend');
--- a plan shows both parts, and reads the tail by the stream's index on event time
+-- a plan shows both parts
 ANALYZE payment_msg, tidemark_data.recent_spend_rows;
 EXPLAIN (COSTS OFF) SELECT "createTime" FROM recent_spend;
 SELECT * FROM tables_read('SELECT * FROM recent_spend');
@@ -62,6 +62,10 @@ SET plan_cache_mode = force_generic_plan;
 EXECUTE latest(3);
 INSERT INTO payment_msg VALUES ('2023-09-21 00:00:00', 15, 7, 0, 3);
 EXECUTE latest(3);
+SET tidemark.use_continuous = off;
+SELECT * FROM tables_read('EXECUTE latest(3)');
+RESET tidemark.use_continuous;
+SELECT * FROM tables_read('EXECUTE latest(3)');
 SELECT tidemark.wait_until_maintained('recent_spend');
 EXECUTE latest(3);
 SELECT tidemark.make_batch('recent_spend');

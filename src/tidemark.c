@@ -15,6 +15,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 #include "view/answer.h"
 #include "view/define.h"
 #include "view/frontier.h"
@@ -35,6 +36,13 @@ bool tidemark_preloaded = false;
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
 
+/* Plans were made for the setting as it was. */
+static void
+replan(bool value, void *extra)
+{
+	ResetPlanCache();
+}
+
 static void
 define_settings(void)
 {
@@ -42,14 +50,14 @@ define_settings(void)
 		"tidemark.use_continuous",
 		"Answers continuous views from their materialised part and the live tail.",
 		"When off, a continuous view is the plain view that it is declared as.",
-		&tidemark_use_continuous, true, PGC_USERSET, 0, NULL, NULL, NULL);
+		&tidemark_use_continuous, true, PGC_USERSET, 0, NULL, replan, NULL);
 	DefineCustomBoolVariable("tidemark.continuous_views",
 							 "CREATE VIEW over a stream makes a continuous view if it can.", NULL,
 							 &tidemark_continuous_views, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("tidemark.exact_float_sums",
 							 "Sums and averages of floats in queries over streams are exact.",
 							 "Continuous views are always maintained with exact sums.",
-							 &tidemark_exact_float_sums, true, PGC_USERSET, 0, NULL, NULL, NULL);
+							 &tidemark_exact_float_sums, true, PGC_USERSET, 0, NULL, replan, NULL);
 	DefineCustomBoolVariable("tidemark.maintain",
 							 "The maintainer moves the frontiers of continuous views.",
 							 "When off, views stay right and their live tails grow.",
