@@ -320,9 +320,14 @@ worker_attach(void)
 
 	slot = &worker_shared->slots[order.slot];
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && !slot->stop &&
-		   slot->proc == NULL;
-	if (mine)
+	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && slot->proc == NULL;
+	if (mine && slot->stop)
+	{
+		/* No longer wanted before it has begun. */
+		release_slot(slot);
+		mine = false;
+	}
+	else if (mine)
 	{
 		slot->proc = MyProc;
 		my_slot = slot;
