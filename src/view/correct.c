@@ -44,7 +44,7 @@ push_correction_snapshot(Oid view)
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ours = frontier_read(view, GetActiveSnapshot());
-	if (ours.found != now.found || ours.frontier != now.frontier ||
+	if (ours.found != now.found || ours.mat != now.mat || ours.frontier != now.frontier ||
 		ours.corrections != now.corrections)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
