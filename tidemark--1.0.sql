@@ -80,6 +80,7 @@ CREATE TABLE tidemark.view (
 -- rows sees this row too, so a changed row means changed contents.
 CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
+    mat         oid NOT NULL,                                 -- whose rows it is about: a view made anew has another
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
@@ -186,9 +187,9 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
-CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookback interval) RETURNS anyelement
+CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
-COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
+COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void

@@ -58,6 +58,7 @@ enum view_column
 enum frontier_column
 {
 	Anum_frontier_relid = 1,
+	Anum_frontier_mat,
 	Anum_frontier_frontier,
 	Anum_frontier_rows,
 	Anum_frontier_corrections
@@ -321,13 +322,14 @@ frontier_read(Oid view, Snapshot snapshot)
 {
 	Frontier result = {.frontier = TICKS_MIN};
 	Oid table = catalog_table("frontier");
-	Datum values[4];
-	bool nulls[4];
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
 
 	if (OidIsValid(table) && read_row(table, catalog_table("frontier_pkey"), Anum_frontier_relid,
 									  view, snapshot, values, nulls))
 	{
 		result.found = true;
+		result.mat = DatumGetObjectId(values[Anum_frontier_mat - 1]);
 		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
 		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
 		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);
