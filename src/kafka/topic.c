@@ -1,12 +1,13 @@
 /*
  * topic.c: a Kafka topic as a foreign table: the handler, and planning.
  *
- * topic_scan.c reads, topic_insert.c writes, topic_bound.c is about the conditions that bound what is
- * read. The planner never asks the broker: a topic has as many rows as the next one. A scan is not
- * parallel: its client belongs to the process that made it.
+ * topic_scan.c reads, topic_insert.c writes, topic_bound.c is about the conditions that bound what
+ * is read. The planner never asks the broker: a topic has as many rows as the next one. A scan is
+ * not parallel: its client belongs to the process that made it.
  */
 #include "tidemark.h"
 
+#include "access/sysattr.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -64,6 +65,29 @@ topic_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid foreign_table)
 	add_path(rel, (Path *) foreignscan_path(root, rel, rel->rows, startup, total));
 }
 
+/*
+ * The numbers of the columns that the query or a condition needs, 0 for the whole row. The plan's
+ * own target list may have more than that.
+ */
+static List *
+needed_columns(RelOptInfo *rel, List *clauses)
+{
+	Bitmapset *found = NULL;
+	List *columns = NIL;
+	int member = -1;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &found);
+	pull_varattnos((Node *) clauses, rel->relid, &found);
+	while ((member = bms_next_member(found, member)) >= 0)
+	{
+		int column = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (column >= 0)
+			columns = lappend_int(columns, column);
+	}
+	return columns;
+}
+
 static ForeignScan *
 topic_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreign_table, ForeignPath *path,
 			   List *targets, List *clauses, Plan *outer)
@@ -73,7 +97,8 @@ topic_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreign_table, ForeignPat
 
 	clauses = extract_actual_clauses(clauses, false);
 	scan_bounds_plan(foreign_table, rel->relid, clauses, &kinds, &values);
-	return make_foreignscan(targets, clauses, rel->relid, values, kinds, NIL, NIL, outer);
+	return make_foreignscan(targets, clauses, rel->relid, values,
+							list_make2(kinds, needed_columns(rel, clauses)), NIL, NIL, outer);
 }
 
 Datum

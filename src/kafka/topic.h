@@ -11,6 +11,10 @@
 extern void topic_scan_callbacks(FdwRoutine *routine);
 extern void topic_insert_callbacks(FdwRoutine *routine);
 
+/* What a planned scan has in fdw_private: a list of two. */
+#define TOPIC_PLAN_BOUNDS(scan) ((List *) linitial((scan)->fdw_private)) /* of topic_bound.c */
+#define TOPIC_PLAN_COLUMNS(scan) ((List *) lsecond((scan)->fdw_private)) /* numbers; 0: all */
+
 /* EXPLAIN: the topic's name. */
 extern void topic_explain(Oid foreign_table, ExplainState *es);
 

@@ -1,14 +1,14 @@
 /*
  * topic_bound.c: conditions that bound what a scan reads.
  *
- * partition and offset compared with a value leave out partitions and offsets. timestamp with a value
- * that it must be at or after moves the first offsets: the broker knows, for each partition, the first
- * record that is not before a time; those before it all are, whatever the order of timestamps is. An
- * upper bound of time says nothing, for any later record may be old.
+ * partition and offset compared with a value leave out partitions and offsets. timestamp with a
+ * value that it must be at or after moves the first offsets: the broker knows, for each partition,
+ * the first record that is not before a time; those before it all are, whatever the order of
+ * timestamps is. An upper bound of time says nothing, for any later record may be old.
  *
  * The value must be the same throughout the scan: a constant, a parameter of the statement, an
- * expression of them such as now() - interval '1 hour'. A bound reads too much rather than too little;
- * the executor checks the condition on each row.
+ * expression of them such as now() - interval '1 hour'. A bound reads too much rather than too
+ * little; the executor checks the condition on each row.
  */
 #include "tidemark.h"
 
@@ -23,6 +23,7 @@
 
 #include "format/value.h"
 #include "kafka/option.h"
+#include "kafka/topic.h"
 #include "kafka/topic_bound.h"
 
 /* A condition that bounds what is read, as planned: fdw_private has these, fdw_exprs the values. */
@@ -148,7 +149,7 @@ scan_bounds_prepare(ForeignScanState *node)
 	ListCell *kind;
 	ListCell *value;
 
-	forboth (kind, plan->fdw_private, value, plan->fdw_exprs)
+	forboth (kind, TOPIC_PLAN_BOUNDS(plan), value, plan->fdw_exprs)
 	{
 		ScanBound *bound = &bounds->bounds[bounds->n++];
 
@@ -169,7 +170,7 @@ scan_bounds_names(ForeignScanState *node)
 	List *list = NIL;
 	ListCell *cell;
 
-	foreach (cell, ((ForeignScan *) node->ss.ps.plan)->fdw_private)
+	foreach (cell, TOPIC_PLAN_BOUNDS((ForeignScan *) node->ss.ps.plan))
 		list = lappend(list, (void *) names[linitial_int((List *) lfirst(cell))]);
 	return list;
 }

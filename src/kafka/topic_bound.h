@@ -19,8 +19,8 @@ typedef struct ScanPartition
 typedef struct ScanBounds ScanBounds;
 
 /*
- * Those of the clauses on foreign table relid that bound a scan: kinds is for fdw_private, values for
- * fdw_exprs. The clauses are still to be checked on each row.
+ * Those of the clauses on foreign table relid that bound a scan: kinds is for TOPIC_PLAN_BOUNDS,
+ * values for fdw_exprs. The clauses are still to be checked on each row.
  */
 extern void scan_bounds_plan(Oid foreign_table, Index relid, List *clauses, List **kinds,
 							 List **values);

@@ -1,8 +1,8 @@
 /*
  * topic_insert.c: writing to a topic with INSERT, COPY, or as a partition of a table.
  *
- * The statement ends when the broker has acknowledged every record. An error aborts it and says which
- * record and partition, and why; a rollback does not take records back.
+ * The statement ends when the broker has acknowledged every record. An error aborts it and says
+ * which record and partition, and why; a rollback does not take records back.
  */
 #include "tidemark.h"
 

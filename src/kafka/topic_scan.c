@@ -3,9 +3,9 @@
  *
  * A scan asks the broker, when its first row is wanted, where each partition begins and ends, and
  * reads what lies between: so it ends, however fast others produce. It never takes silence for the
- * end. A partition is done when a record at or after its end comes, or the broker says that there is
- * nothing more (which it does past compacted records and aborted transactions too, whose offsets no
- * record has). If neither comes within broker_timeout, the statement fails.
+ * end. A partition is done when a record at or after its end comes, or the broker says that there
+ * is nothing more (which it does past compacted records and aborted transactions too, whose offsets
+ * no record has). If neither comes within broker_timeout, the statement fails.
  *
  * A rescan returns the same rows: the second reading of a topic is kept in a tuple store (in memory
  * up to work_mem, then on disk), from which all further ones are answered. A record that can't be
@@ -13,10 +13,8 @@
  */
 #include "tidemark.h"
 
-#include "access/sysattr.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -72,23 +70,18 @@ scan_user(ForeignScanState *node)
 	return OidIsValid(user) ? user : GetUserId();
 }
 
-/* The columns that the query wants, as the decoder takes them: 0 for the others. */
+/* The columns that the query needs, as the decoder takes them: 0 for the others. */
 static AttrNumber *
 wanted_columns(ForeignScanState *node)
 {
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	List *needed = TOPIC_PLAN_COLUMNS((ForeignScan *) node->ss.ps.plan);
 	TupleDesc desc = RelationGetDescr(node->ss.ss_currentRelation);
 	AttrNumber *columns = palloc0(sizeof(AttrNumber) * Max(desc->natts, 1));
-	Bitmapset *wanted = NULL;
-	bool all;
 
-	pull_varattnos((Node *) plan->scan.plan.targetlist, plan->scan.scanrelid, &wanted);
-	pull_varattnos((Node *) plan->scan.plan.qual, plan->scan.scanrelid, &wanted);
-	all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, wanted);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		if (!TupleDescAttr(desc, i)->attisdropped &&
-			(all || bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, wanted)))
+			(list_member_int(needed, i + 1) || list_member_int(needed, 0)))
 			columns[i] = i + 1;
 	}
 	return columns;
