@@ -1,22 +1,22 @@
 /*
  * topic.c: a Kafka topic as a foreign table.
  *
- * A scan asks the broker, when its first row is wanted, where each partition begins and ends, and reads
- * what lies between: so it ends, however fast others produce. It never takes silence for the end. A
- * partition is done when a record at or after its end comes, or the broker says that there is nothing more
- * (which it does past compacted records and aborted transactions too, whose offsets no record has). If neither
- * comes within broker_timeout, the statement fails.
+ * A scan asks the broker, when its first row is wanted, where each partition begins and ends, and
+ * reads what lies between: so it ends, however fast others produce. It never takes silence for the
+ * end. A partition is done when a record at or after its end comes, or the broker says that there
+ * is nothing more (which it does past compacted records and aborted transactions too, whose offsets
+ * no record has). If neither comes within broker_timeout, the statement fails.
  *
- * Conditions on columns of metadata bound what is read: partition and offset compared with a value, and
- * timestamp with one that it must be at or after (the broker knows the first offset of a time). They are
- * checked again on each row.
+ * Conditions on columns of metadata bound what is read: partition and offset compared with a value,
+ * and timestamp with one that it must be at or after (the broker knows the first offset of a time).
+ * They are checked again on each row.
  *
- * An INSERT (or COPY, or a row that a partitioned table routes here) produces; the statement ends when the
- * broker has acknowledged all. A rollback does not take records back.
+ * An INSERT (or COPY, or a row that a partitioned table routes here) produces; the statement ends
+ * when the broker has acknowledged all. A rollback does not take records back.
  *
- * A rescan returns the same rows: the second reading of a topic is kept in a tuple store (in memory up to work_mem,
- * then on disk), from which all further ones are answered. A record that can't be decoded fails the statement, with its partition
- * and offset in the error's context.
+ * A rescan returns the same rows: the second reading of a topic is kept in a tuple store (in memory
+ * up to work_mem, then on disk), from which all further ones are answered. A record that can't be
+ * decoded fails the statement, with its partition and offset in the error's context.
  */
 #include "tidemark.h"
 
@@ -93,6 +93,11 @@ typedef struct TopicScan
 
 PG_FUNCTION_INFO_V1(tidemark_kafka_handler);
 
+static const char check_broker_hint[] =
+	"Check that the broker is running, the server's options (\"bootstrap_servers\", "
+	"\"security.protocol\") and the user mapping. The option \"broker_timeout\" says how long to "
+	"wait.";
+
 /* ---------------------------------------------------------------------------------------------- */
 /* Planning                                                                                       */
 /* ---------------------------------------------------------------------------------------------- */
@@ -158,7 +163,7 @@ bound_by(Oid foreign_table, const Var *column, Node *value, Oid opno, int *strat
 		case METADATA_OFFSET:
 			return is_integer(exprType(value)) ? options.metadata : METADATA_NONE;
 		case METADATA_TIMESTAMP:
-			/* Later than a time is at or after it; a time's records may come at any later offset. */
+			/* Later than a time is at or after it; earlier records may be anywhere. */
 			if (*strategy != BTEqualStrategyNumber && *strategy != BTGreaterStrategyNumber &&
 				*strategy != BTGreaterEqualStrategyNumber)
 				return METADATA_NONE;
@@ -324,9 +329,7 @@ refuse_answer(const TopicScan *scan, const char *reason)
 {
 	ereport(ERROR, (errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 					errmsg("could not read topic \"%s\"", kafka_consumer_topic(scan->consumer)),
-					errdetail("%s", reason),
-					errhint("Check the server's option \"bootstrap_servers\", and that the broker "
-							"is running. The option \"broker_timeout\" says how long to wait.")));
+					errdetail("%s", reason), errhint("%s", check_broker_hint)));
 }
 
 /* Asks where each partition begins and ends now. */
@@ -447,7 +450,7 @@ apply_bound(ForeignScanState *node, TopicScan *scan, const ScanBound *bound)
 	}
 }
 
-/* Starts, or starts again, to read from the first to the end of each partition that has something. */
+/* Starts, or starts again, to read each partition that has something from its first to its end. */
 static void
 assign_bounds(TopicScan *scan)
 {
