@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -78,9 +79,14 @@ add_constraints(Oid relid, const char *column, Oid type)
 {
 	const char *quoted = quote_identifier(column);
 	const char *check =
-		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
-						: psprintf("pg_catalog.isfinite(%s)", quoted);
+		type == INT8OID
+			? psprintf("%s NOT IN ('-9223372036854775808', 9223372036854775807)", quoted)
+			: psprintf("pg_catalog.isfinite(%s)", quoted);
 
+	/* it may be left from an extension that was dropped */
+	if (OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true)))
+		run_ddl(
+			psprintf("ALTER TABLE %s DROP CONSTRAINT " FINITE_CONSTRAINT, qualified_name(relid)));
 	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, "
 					 "ADD CONSTRAINT " FINITE_CONSTRAINT " CHECK (%s)",
 					 qualified_name(relid), quoted, check));
