@@ -80,8 +80,9 @@ add_constraints(Oid relid, const char *column, Oid type)
 {
 	const char *quoted = quote_identifier(column);
 	const char *check =
-		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
-						: psprintf("pg_catalog.isfinite(%s)", quoted);
+		type == INT8OID
+			? psprintf("%s NOT IN ('-9223372036854775808', 9223372036854775807)", quoted)
+			: psprintf("pg_catalog.isfinite(%s)", quoted);
 
 	/* one may be left from before the extension was dropped */
 	const char *anew = OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true))
