@@ -31,7 +31,7 @@ struct RecordDecoder
 	const MetadataColumn *current_metadata;
 };
 
-/* By attribute number, the position among the columns that are not metadata; -1 for those that are. */
+/* By attribute number, the position among the columns of the payload; -1 for metadata. */
 static int *
 payload_positions(Oid foreign_table, const TopicOptions *options, int *n_positions)
 {
@@ -148,7 +148,7 @@ say_where(void *arg)
 		errcontext("column \"%s\"", column->name);
 }
 
-/* A payload that no column takes is not looked at, so that one can look for the record all the same. */
+/* A payload that no column takes is not looked at: one can find a bad record that way. */
 static inline bool
 has_payload(const RecordDecoder *decoder, const KafkaRecord *record)
 {
