@@ -1,4 +1,6 @@
 -- What must not go wrong when others have other things in mind.
+-- The test makes and drops the extension itself.
+CREATE EXTENSION tidemark;
 -- The extension goes and comes again: streams and views can be declared anew.
 CREATE TABLE again (at timestamp, x int);
 SELECT tidemark.create_stream('again', 'at');
