@@ -1,6 +1,16 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION tidemark" to load this file. \quit
 
+-- The owner of a schema may drop and rename what is in it: it must not be anybody else's.
+DO $$
+BEGIN
+    IF (SELECT nspowner <> current_user::regrole FROM pg_catalog.pg_namespace WHERE nspname = 'tidemark') THEN
+        RAISE EXCEPTION 'schema "tidemark" belongs to another role' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Drop or rename that schema; CREATE EXTENSION makes its own.';
+    END IF;
+END
+$$;
+
 -- ------------------------------------------------------------------------------------------------
 -- Tables of the catalogue. Event times are kept as "ticks": microseconds since 2000-01-01 for
 -- timestamp and timestamptz, days since then for date, the number itself for bigint.
@@ -80,6 +90,7 @@ CREATE TABLE tidemark.view (
 -- rows sees this row too, so a changed row means changed contents.
 CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
+    mat         oid NOT NULL,                                 -- whose rows it is about: a view made anew has another
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
@@ -186,9 +197,9 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
-CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookback interval) RETURNS anyelement
+CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
-COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
+COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void

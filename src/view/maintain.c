@@ -11,6 +11,10 @@
  *            └───────────────────────────────────────────────────────────────────────────┘
  *                              every view's frontier is at the target
  *
+ * A view that becomes continuous after that is not among those that go to the target: a writer that
+ * came after the list may have seen the guard, but not the view, and so would not correct it. It
+ * has its turn from the next look on.
+ *
  * APPENDING goes in steps of one transaction each, so that a view over a table that was full before is
  * materialised in the background with visible progress, and other streams get their turn. A step that
  * fails is tried again in the next round from what is committed; nothing here survives a crash
@@ -64,9 +68,10 @@ typedef struct Progress
 	Phase phase;
 	Ticks target;				   /* where the frontiers are going */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
-	TimestampTz next_look;		   /* not before then */
-	Ticks step;					   /* a step goes no further than this, 0: not known yet */
-	Ticks start;				   /* the stream's least event time when step was set */
+	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
+	TimestampTz next_look; /* not before then */
+	Ticks step;			   /* a step goes no further than this, 0: not known yet */
+	Ticks start;		   /* the stream's least event time when step was set */
 } Progress;
 
 /* Of Progress; in TopMemoryContext. */
@@ -293,6 +298,24 @@ step_target(const Progress *progress, Ticks frontier)
 	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
 }
 
+/* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
+static void
+list_views(Progress *progress, MemoryContext worker_context)
+{
+	MemoryContext old;
+	List *views = views_of_stream(progress->stream);
+	ContinuousView view;
+	ListCell *cell;
+
+	old = MemoryContextSwitchTo(worker_context);
+	list_free(progress->views);
+	progress->views = NIL;
+	foreach (cell, views)
+		if (view_lookup(lfirst_oid(cell), &view))
+			progress->views = lappend_oid(progress->views, view.mat);
+	MemoryContextSwitchTo(old);
+}
+
 /* IDLE: looks whether the watermark has passed a frontier; if so, publishes it. */
 static void
 look(Progress *progress, MemoryContext worker_context)
@@ -313,6 +336,7 @@ look(Progress *progress, MemoryContext worker_context)
 		progress->target = watermark;
 		if (least == TICKS_MIN)
 			set_step(progress, &stream);
+		list_views(progress, worker_context);
 		frontier_publish(progress->stream, watermark);
 		writers = frontier_writers(progress->stream);
 		while (VirtualTransactionIdIsValid(writers[n]))
@@ -366,8 +390,10 @@ advance_view(Oid relid, const Progress *progress)
 	if (!view.current)
 	{
 		define_rebuild(relid);
-		return false;
+		return true;
 	}
+	if (!list_member_oid(progress->views, view.mat))
+		return true;
 	frontier = frontier_read(relid, GetActiveSnapshot());
 	if (frontier.found && frontier.frontier < progress->target)
 	{
@@ -546,6 +572,7 @@ streams_of_round(void)
 		streams = foreach_delete_current(streams, cell);
 		if (progress->writers)
 			pfree(progress->writers);
+		list_free(progress->views);
 		pfree(progress);
 	}
 	return oids;
