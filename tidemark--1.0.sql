@@ -1,6 +1,16 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION tidemark" to load this file. \quit
 
+-- The owner of a schema may drop and rename what is in it: it must not be anybody else's.
+DO $$
+BEGIN
+    IF (SELECT nspowner <> current_user::regrole FROM pg_catalog.pg_namespace WHERE nspname = 'tidemark') THEN
+        RAISE EXCEPTION 'schema "tidemark" belongs to another role' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Drop or rename that schema; CREATE EXTENSION makes its own.';
+    END IF;
+END
+$$;
+
 -- ------------------------------------------------------------------------------------------------
 -- Tables of the catalogue. Event times are kept as "ticks": microseconds since 2000-01-01 for
 -- timestamp and timestamptz, days since then for date, the number itself for bigint.
@@ -80,6 +90,7 @@ CREATE TABLE tidemark.view (
 -- rows sees this row too, so a changed row means changed contents.
 CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
+    mat         oid NOT NULL,                                 -- whose rows it is about: a view made anew has another
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
@@ -111,7 +122,7 @@ CREATE FUNCTION tidemark.create_stream(
         relation regclass, event_time name, allowed_delay text DEFAULT '0',
         late_rows text DEFAULT 'keep', late_table regclass DEFAULT NULL,
         idle_timeout interval DEFAULT '1 minute', max_ahead interval DEFAULT '1 day',
-        time_index text DEFAULT 'btree')
+        time_index text DEFAULT 'brin')
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_create_stream';
 COMMENT ON FUNCTION tidemark.create_stream(regclass, name, text, text, regclass, interval, interval, text)
     IS 'make a table a stream: its event-time column, and how late rows may be';
@@ -151,7 +162,7 @@ SELECT s.relid AS stream,
                        WHEN 'date'::regtype THEN make_interval(days => s.allowed_delay::int)::text
                        ELSE make_interval(secs => s.allowed_delay / 1000000.0)::text END AS allowed_delay,
        tidemark.event_time_text(s.relid, s.watermark) AS watermark,
-       tidemark.event_time_text(s.relid, s.greatest) AS greatest_event_time,
+       tidemark.event_time_text(s.relid, greatest(s.greatest, p.greatest)) AS greatest_event_time,
        s.late_rows,
        s.late_table,
        coalesce(p.late_kept, 0) AS late_kept,
@@ -161,7 +172,7 @@ SELECT s.relid AS stream,
        s.max_ahead
   FROM tidemark.stream s
   JOIN pg_catalog.pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.attnum
-  LEFT JOIN (SELECT i.stream, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
+  LEFT JOIN (SELECT i.stream, max(greatest) AS greatest, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
                     sum(late_diverted)::int8 AS late_diverted
                FROM tidemark.ingest i JOIN tidemark.ingest_partition ON ingest = i.id
               GROUP BY i.stream) p ON p.stream = s.relid
@@ -186,9 +197,9 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
-CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookback interval) RETURNS anyelement
+CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
-COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
+COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void

@@ -16,9 +16,11 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_rewrite.h"
+#include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -58,6 +60,7 @@ enum view_column
 enum frontier_column
 {
 	Anum_frontier_relid = 1,
+	Anum_frontier_mat,
 	Anum_frontier_frontier,
 	Anum_frontier_rows,
 	Anum_frontier_corrections
@@ -74,6 +77,7 @@ typedef struct CacheEntry
 } CacheEntry;
 
 static HTAB *cache = NULL;
+static bool schema_known = false; /* is what catalog_schema() found still true? */
 
 static void
 forget_entry(Datum arg, Oid relid)
@@ -93,10 +97,48 @@ forget_entry(Datum arg, Oid relid)
 		entry->valid = false;
 }
 
+static void
+forget_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	schema_known = false;
+	if (cache)
+		forget_entry((Datum) 0, InvalidOid);
+}
+
+/*
+ * The schema of our tables, if it is ours: anybody may make a schema of that name, and tables in it, in
+ * a database without the extension. CREATE and DROP EXTENSION change functions, which makes us look again.
+ */
+static Oid
+catalog_schema(void)
+{
+	static bool registered = false;
+	static Oid schema = InvalidOid;
+	Oid table;
+
+	if (schema_known)
+		return schema;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_schema, (Datum) 0);
+		registered = true;
+	}
+	schema_known =
+		true; /* before the look: a message that arrives meanwhile makes it unknown again */
+	schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+	table = OidIsValid(schema) ? get_relname_relid("view", schema) : InvalidOid;
+	if (OidIsValid(schema) &&
+		(!OidIsValid(table) || !OidIsValid(get_extension_oid("tidemark", true)) ||
+		 getExtensionOfObject(RelationRelationId, table) != get_extension_oid("tidemark", true)))
+		schema = InvalidOid;
+	return schema;
+}
+
 Oid
 catalog_table(const char *name)
 {
-	Oid schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+	Oid schema = catalog_schema();
 
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
@@ -104,16 +146,12 @@ catalog_table(const char *name)
 Oid
 catalog_owner(void)
 {
-	HeapTuple tuple;
-	Oid owner;
+	Oid table = catalog_table("view");
 
-	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum(TIDEMARK_SCHEMA));
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(table))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("extension \"tidemark\" is not installed in this database")));
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return relation_owner(table);
 }
 
 Oid
@@ -321,13 +359,14 @@ frontier_read(Oid view, Snapshot snapshot)
 {
 	Frontier result = {.frontier = TICKS_MIN};
 	Oid table = catalog_table("frontier");
-	Datum values[4];
-	bool nulls[4];
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
 
 	if (OidIsValid(table) && read_row(table, catalog_table("frontier_pkey"), Anum_frontier_relid,
 									  view, snapshot, values, nulls))
 	{
 		result.found = true;
+		result.mat = DatumGetObjectId(values[Anum_frontier_mat - 1]);
 		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
 		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
 		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);

@@ -50,6 +50,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
+	Oid mat;	/* the materialised part that it is about */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 
@@ -67,7 +68,7 @@ extern Oid relation_owner(Oid relid);
 /* Is this view read with the rights of whoever asks, instead of its owner's? */
 extern bool view_is_security_invoker(Oid view);
 
-/* The owner of the extension's schema, with whose rights the catalogue is written. */
+/* The owner of the extension's tables, with whose rights they are written. */
 extern Oid catalog_owner(void);
 
 /*

@@ -20,10 +20,12 @@
 
 #include "access/xact.h"
 #include "catalog.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
@@ -44,7 +46,7 @@ push_correction_snapshot(Oid view)
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ours = frontier_read(view, GetActiveSnapshot());
-	if (ours.found != now.found || ours.frontier != now.frontier ||
+	if (ours.found != now.found || ours.mat != now.mat || ours.frontier != now.frontier ||
 		ours.corrections != now.corrections)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -81,10 +83,26 @@ recompute(const ContinuousView *view, Ticks from, Ticks to)
 	return (int64) materialised_append(view, &shape, batch, from, to) - deleted;
 }
 
+/*
+ * Locks the view and what its query reads, unless it is gone. Before the correction lock: whoever
+ * changes a definition holds these locks when it comes to that one.
+ */
+static bool
+lock_view_and_inputs(Oid relid)
+{
+	LockRelationOid(relid, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return false;
+	(void) slice_batch_query(relid, NULL);
+	return true;
+}
+
 /* A view that is or was continuous, locked for correction; false if there is nothing to correct. */
 static bool
 begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
 {
+	if (!lock_view_and_inputs(relid))
+		return false;
 	frontier_lock_view(relid);
 	AcceptInvalidationMessages();
 	if (!view_lookup(relid, view))

@@ -97,15 +97,16 @@ insert_view(Oid relid, Oid stream, Oid mat, AttrNumber time_attnum)
 	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stream), ObjectIdGetDatum(mat),
 					  Int16GetDatum(time_attnum), CStringGetTextDatum(view_fingerprint(relid))};
-	Datum frontier[] = {ObjectIdGetDatum(relid), Int64GetDatum(TICKS_MIN)};
-	Oid frontier_types[] = {OIDOID, INT8OID};
+	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
+	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition) "
 		"VALUES ($1, $2, $3, $4, $5)",
 		5, types, values, NULL);
-	(void) catalog_execute("INSERT INTO tidemark.frontier (relid, frontier) VALUES ($1, $2)", 2,
-						   frontier_types, frontier, NULL);
+	(void) catalog_execute(
+		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
+		frontier_types, frontier, NULL);
 }
 
 static void

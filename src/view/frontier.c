@@ -196,11 +196,24 @@ frontier_publish(Oid stream, Ticks to)
 						errdetail("There is room for %d streams.", MAX_GUARDS)));
 }
 
+/* A stream whose drop was rolled back with a savepoint is not forgotten: its guard may be on its way. */
+static void
+keep_guards_of_streams(void)
+{
+	ListCell *cell;
+
+	foreach (cell, forgotten)
+		if (stream_exists(lfirst_oid(cell)))
+			forgotten = foreach_delete_current(forgotten, cell);
+}
+
 static void
 forget_guards(XactEvent event, void *arg)
 {
 	ListCell *cell;
 
+	if (event == XACT_EVENT_PRE_COMMIT)
+		keep_guards_of_streams();
 	if (event == XACT_EVENT_COMMIT)
 	{
 		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);

@@ -11,6 +11,10 @@
  *            └───────────────────────────────────────────────────────────────────────────┘
  *                              every view's frontier is at the target
  *
+ * A view that becomes continuous after that is not among those that go to the target: a writer that
+ * came after the list may have seen the guard, but not the view, and so would not correct it. It
+ * has its turn from the next look on.
+ *
  * APPENDING goes in steps of one transaction each, so that a view over a table that was full before is
  * materialised in the background with visible progress, and other streams get their turn. A step that
  * fails is tried again in the next round from what is committed; nothing here survives a crash
@@ -30,6 +34,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "stream/time_index.h"
 #include "stream/watermark.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -63,9 +68,10 @@ typedef struct Progress
 	Phase phase;
 	Ticks target;				   /* where the frontiers are going */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
-	TimestampTz next_look;		   /* not before then */
-	Ticks step;					   /* a step goes no further than this, 0: not known yet */
-	Ticks start;				   /* the stream's least event time when step was set */
+	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
+	TimestampTz next_look; /* not before then */
+	Ticks step;			   /* a step goes no further than this, 0: not known yet */
+	Ticks start;		   /* the stream's least event time when step was set */
 } Progress;
 
 /* Of Progress; in TopMemoryContext. */
@@ -130,7 +136,7 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 typedef struct Watermark
 {
 	Ticks watermark;
-	Ticks greatest; /* event time seen */
+	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
 } Watermark;
 
 /* As the catalogue has it; TICKS_MIN: none yet. */
@@ -155,10 +161,12 @@ current_watermark(const Stream *stream, Watermark stored)
 	Watermark now = stored;
 	Ticks watermark;
 
-	(void) greatest_after(stream, stored.greatest, &now.greatest);
-	now.greatest = Max(now.greatest, stored.greatest);
 	if (!watermark_of_ingestion(stream->relid, &watermark))
+	{
+		(void) greatest_after(stream, stored.greatest, &now.greatest);
+		now.greatest = Max(now.greatest, stored.greatest);
 		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+	}
 	now.watermark = Max(watermark, stored.watermark);
 	return now;
 }
@@ -206,6 +214,9 @@ begin_step(void)
 	XactReadOnly = false;
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
+	/* without statistics the planner would read the whole stream for a slice */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -282,7 +293,27 @@ set_step(Progress *progress, const Stream *stream)
 static Ticks
 step_target(const Progress *progress, Ticks frontier)
 {
+	if (progress->step == 0)
+		return progress->target;
 	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
+}
+
+/* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
+static void
+list_views(Progress *progress, MemoryContext worker_context)
+{
+	MemoryContext old;
+	List *views = views_of_stream(progress->stream);
+	ContinuousView view;
+	ListCell *cell;
+
+	old = MemoryContextSwitchTo(worker_context);
+	list_free(progress->views);
+	progress->views = NIL;
+	foreach (cell, views)
+		if (view_lookup(lfirst_oid(cell), &view))
+			progress->views = lappend_oid(progress->views, view.mat);
+	MemoryContextSwitchTo(old);
 }
 
 /* IDLE: looks whether the watermark has passed a frontier; if so, publishes it. */
@@ -291,18 +322,21 @@ look(Progress *progress, MemoryContext worker_context)
 {
 	Stream stream;
 	Ticks watermark = TICKS_MIN;
+	Ticks least;
 
 	begin_step();
 	if (stream_lookup(progress->stream, &stream))
 		watermark = advance_watermark(&stream);
-	if (watermark > least_frontier(progress->stream))
+	least = least_frontier(progress->stream);
+	if (watermark > least)
 	{
 		VirtualTransactionId *writers;
 		int n = 0;
 
 		progress->target = watermark;
-		if (progress->step == 0)
+		if (least == TICKS_MIN)
 			set_step(progress, &stream);
+		list_views(progress, worker_context);
 		frontier_publish(progress->stream, watermark);
 		writers = frontier_writers(progress->stream);
 		while (VirtualTransactionIdIsValid(writers[n]))
@@ -356,8 +390,10 @@ advance_view(Oid relid, const Progress *progress)
 	if (!view.current)
 	{
 		define_rebuild(relid);
-		return false;
+		return true;
 	}
+	if (!list_member_oid(progress->views, view.mat))
+		return true;
 	frontier = frontier_read(relid, GetActiveSnapshot());
 	if (frontier.found && frontier.frontier < progress->target)
 	{
@@ -427,6 +463,17 @@ try_step(Oid view, const Progress *progress)
 	return arrived;
 }
 
+static void
+summarize(Oid relid)
+{
+	Stream stream;
+
+	begin_step();
+	if (stream_lookup(relid, &stream))
+		time_index_summarize(relid, stream.attnum);
+	end_step();
+}
+
 /* APPENDING: one step for each view that has not arrived. */
 static void
 append(Progress *progress)
@@ -448,6 +495,8 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
+		summarize(progress->stream);
+		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
 		progress->next_look =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
@@ -523,6 +572,7 @@ streams_of_round(void)
 		streams = foreach_delete_current(streams, cell);
 		if (progress->writers)
 			pfree(progress->writers);
+		list_free(progress->views);
 		pfree(progress);
 	}
 	return oids;
