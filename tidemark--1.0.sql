@@ -112,7 +112,7 @@ CREATE FUNCTION tidemark.create_stream(
         relation regclass, event_time name, allowed_delay text DEFAULT '0',
         late_rows text DEFAULT 'keep', late_table regclass DEFAULT NULL,
         idle_timeout interval DEFAULT '1 minute', max_ahead interval DEFAULT '1 day',
-        time_index text DEFAULT 'btree')
+        time_index text DEFAULT 'brin')
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_create_stream';
 COMMENT ON FUNCTION tidemark.create_stream(regclass, name, text, text, regclass, interval, interval, text)
     IS 'make a table a stream: its event-time column, and how late rows may be';
@@ -152,7 +152,7 @@ SELECT s.relid AS stream,
                        WHEN 'date'::regtype THEN make_interval(days => s.allowed_delay::int)::text
                        ELSE make_interval(secs => s.allowed_delay / 1000000.0)::text END AS allowed_delay,
        tidemark.event_time_text(s.relid, s.watermark) AS watermark,
-       tidemark.event_time_text(s.relid, s.greatest) AS greatest_event_time,
+       tidemark.event_time_text(s.relid, greatest(s.greatest, p.greatest)) AS greatest_event_time,
        s.late_rows,
        s.late_table,
        coalesce(p.late_kept, 0) AS late_kept,
@@ -162,7 +162,7 @@ SELECT s.relid AS stream,
        s.max_ahead
   FROM tidemark.stream s
   JOIN pg_catalog.pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.attnum
-  LEFT JOIN (SELECT i.stream, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
+  LEFT JOIN (SELECT i.stream, max(greatest) AS greatest, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
                     sum(late_diverted)::int8 AS late_diverted
                FROM tidemark.ingest i JOIN tidemark.ingest_partition ON ingest = i.id
               GROUP BY i.stream) p ON p.stream = s.relid
@@ -435,7 +435,6 @@ CREATE FUNCTION tidemark.ingest_workers(
         OUT records_per_second float8, OUT error text, OUT error_at timestamptz)
     RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_ingest_workers';
 COMMENT ON FUNCTION tidemark.ingest_workers() IS 'the processes under tidemark.ingest_status';
-REVOKE ALL ON FUNCTION tidemark.ingest_workers() FROM PUBLIC;
 
 CREATE FUNCTION tidemark.wake_workers() RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wake_workers';

@@ -1,11 +1,13 @@
 /*
  * decoder.c: a record to the columns of a target, whatever its format.
  *
- * A decoder is made once for a foreign table and a target (the foreign table itself in a scan, a stream in
- * ingestion) and holds, for each target column that takes something, where that comes from: the payload, through
- * the reader of the format, or the metadata. The types are the target's: a field is read as what it is stored as.
+ * A decoder is made once for a foreign table and a target (the foreign table itself in a scan, a
+ * stream in ingestion) and holds, for each target column that takes something, where that comes
+ * from: the payload, through the reader of the format, or the metadata. The types are the target's:
+ * a field is read as what it is stored as.
  *
- * record_decode() keeps nothing between records but lookup caches; an error leaves the decoder usable.
+ * record_decode() keeps nothing between records but lookup caches; an error leaves the decoder
+ * usable.
  */
 #include "tidemark.h"
 
@@ -29,7 +31,7 @@ struct RecordDecoder
 	const MetadataColumn *current_metadata;
 };
 
-/* The foreign table's columns that are not metadata, by attribute number: their position, else -1. */
+/* By attribute number, the position among the columns that are not metadata; -1 for those that are. */
 static int *
 payload_positions(Oid foreign_table, const TopicOptions *options, int *n_positions)
 {

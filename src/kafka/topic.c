@@ -1,29 +1,33 @@
 /*
  * topic.c: a Kafka topic as a foreign table.
  *
- * A scan asks the broker, when its first row is wanted, where each partition begins and ends, and reads
- * what lies between: so it ends, however fast others produce. It never takes silence for the end. A
- * partition is done when a record at or after its end comes, or the broker says that there is nothing more
- * (which it does past compacted records and aborted transactions too, whose offsets no record has). If neither
- * comes within broker_timeout, the statement fails.
+ * A scan asks the broker, when its first row is wanted, where each partition begins and ends, and
+ * reads what lies between: so it ends, however fast others produce. It never takes silence for the
+ * end. A partition is done when a record at or after its end comes, or the broker says that there
+ * is nothing more (which it does past compacted records and aborted transactions too, whose offsets
+ * no record has). If neither comes within broker_timeout, the statement fails.
  *
- * Conditions partition = n and offset < <= = >= > n on metadata columns bound what is read; they are
- * checked again on each row.
+ * Conditions on columns of metadata bound what is read: partition and offset compared with a value,
+ * and timestamp with one that it must be at or after (the broker knows the first offset of a time).
+ * They are checked again on each row.
  *
- * An INSERT (or COPY, or a row that a partitioned table routes here) produces; the statement ends when the
- * broker has acknowledged all. A rollback does not take records back.
+ * An INSERT (or COPY, or a row that a partitioned table routes here) produces; the statement ends
+ * when the broker has acknowledged all. A rollback does not take records back.
  *
- * Rescanning reads the same offsets again. A record that can't be decoded fails the statement, with its partition
- * and offset in the error's context.
+ * A rescan returns the same rows: the second reading of a topic is kept in a tuple store (in memory
+ * up to work_mem, then on disk), from which all further ones are answered. A record that can't be
+ * decoded fails the statement, with its partition and offset in the error's context.
  */
 #include "tidemark.h"
 
-#include "access/table.h"
-#include "catalog/pg_class.h"
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -33,9 +37,13 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
 
 #include "format/decoder.h"
 #include "format/encoder.h"
+#include "format/value.h"
 #include "kafka/consumer.h"
 #include "kafka/option.h"
 #include "kafka/producer.h"
@@ -51,6 +59,15 @@ typedef struct ScanPartition
 	bool done;
 } ScanPartition;
 
+/* A condition that bounds what is read, as planned: fdw_private has these, fdw_exprs the values. */
+typedef struct ScanBound
+{
+	RecordMetadata metadata;
+	int strategy; /* of btree: column < <= = >= > value */
+	Oid type;	  /* the value's */
+	ExprState *value;
+} ScanBound;
+
 typedef struct TopicScan
 {
 	MemoryContext context; /* the consumer's, and the scan's */
@@ -61,6 +78,13 @@ typedef struct TopicScan
 	int n_partitions;
 	ScanPartition *partitions;
 	int n_open; /* partitions that are not done */
+	int n_bounds;
+	ScanBound *bounds;
+
+	/* Rows for rescans. */
+	Tuplestorestate *store; /* NULL: never rescanned */
+	bool store_complete;	/* rows come from the store */
+	TupleTableSlot *store_slot;
 
 	KafkaRecord records[SCAN_BATCH];
 	int n_records;
@@ -68,6 +92,11 @@ typedef struct TopicScan
 } TopicScan;
 
 PG_FUNCTION_INFO_V1(tidemark_kafka_handler);
+
+static const char check_broker_hint[] =
+	"Check that the broker is running, the server's options (\"bootstrap_servers\", "
+	"\"security.protocol\") and the user mapping. The option \"broker_timeout\" says how long to "
+	"wait.";
 
 /* ---------------------------------------------------------------------------------------------- */
 /* Planning                                                                                       */
@@ -89,12 +118,108 @@ topic_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid foreign_table)
 	add_path(rel, (Path *) foreignscan_path(root, rel, rel->rows, startup, total));
 }
 
+/* Something whose value is known, and the same, throughout the scan. */
+static bool
+has_running_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, SubLink))
+		return true;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind != PARAM_EXTERN;
+	return expression_tree_walker(node, has_running_param, context);
+}
+
+static bool
+is_fixed(Node *node)
+{
+	return !contain_var_clause(node) && !contain_volatile_functions(node) &&
+		   !has_running_param(node, NULL);
+}
+
+static bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* Which bound, if any, column op value is; METADATA_NONE: none. */
+static RecordMetadata
+bound_by(Oid foreign_table, const Var *column, Node *value, Oid opno, int *strategy)
+{
+	TopicOptions table;
+	ColumnOptions options;
+	Oid family = lookup_type_cache(column->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+
+	*strategy = get_op_opfamily_strategy(opno, family);
+	if (*strategy == 0 || !is_fixed(value))
+		return METADATA_NONE;
+	topic_options_get(foreign_table, &table);
+	column_options_get(foreign_table, column->varattno, &table, &options);
+	switch (options.metadata)
+	{
+		case METADATA_PARTITION:
+		case METADATA_OFFSET:
+			return is_integer(exprType(value)) ? options.metadata : METADATA_NONE;
+		case METADATA_TIMESTAMP:
+			/* Later than a time is at or after it; earlier records may be anywhere. */
+			if (*strategy != BTEqualStrategyNumber && *strategy != BTGreaterStrategyNumber &&
+				*strategy != BTGreaterEqualStrategyNumber)
+				return METADATA_NONE;
+			return exprType(value) == column->vartype ||
+						   (is_integer(column->vartype) && is_integer(exprType(value)))
+					   ? METADATA_TIMESTAMP
+					   : METADATA_NONE;
+		default:
+			return METADATA_NONE;
+	}
+}
+
+/* Adds the clause to the bounds if it is one. */
+static void
+add_bound(Oid foreign_table, Index relid, Node *clause, List **kinds, List **values)
+{
+	OpExpr *op = (OpExpr *) clause;
+	Node *left;
+	Node *right;
+	Oid opno;
+	int strategy;
+	RecordMetadata metadata;
+
+	if (!IsA(clause, OpExpr) || list_length(op->args) != 2)
+		return;
+	opno = op->opno;
+	left = linitial(op->args);
+	right = lsecond(op->args);
+	if (!IsA(left, Var))
+	{
+		left = lsecond(op->args);
+		right = linitial(op->args);
+		opno = get_commutator(op->opno);
+	}
+	if (!IsA(left, Var) || ((Var *) left)->varno != (int) relid || ((Var *) left)->varattno <= 0 ||
+		!OidIsValid(opno))
+		return;
+	metadata = bound_by(foreign_table, (Var *) left, right, opno, &strategy);
+	if (metadata == METADATA_NONE)
+		return;
+	*kinds = lappend(*kinds, list_make2_int(metadata, strategy));
+	*values = lappend(*values, right);
+}
+
 static ForeignScan *
 topic_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreign_table, ForeignPath *path,
 			   List *targets, List *clauses, Plan *outer)
 {
-	return make_foreignscan(targets, extract_actual_clauses(clauses, false), rel->relid, NIL, NIL,
-							NIL, NIL, outer);
+	List *kinds = NIL;
+	List *values = NIL;
+	ListCell *cell;
+
+	clauses = extract_actual_clauses(clauses, false);
+	foreach (cell, clauses)
+		add_bound(foreign_table, rel->relid, lfirst(cell), &kinds, &values);
+	return make_foreignscan(targets, clauses, rel->relid, values, kinds, NIL, NIL, outer);
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -113,7 +238,17 @@ topic_explain(Oid foreign_table, ExplainState *es)
 static void
 topic_explain_scan(ForeignScanState *node, ExplainState *es)
 {
+	static const char *const names[] = {[METADATA_PARTITION] = "partition",
+										[METADATA_OFFSET] = "offset",
+										[METADATA_TIMESTAMP] = "timestamp"};
+	List *bounds = NIL;
+	ListCell *cell;
+
 	topic_explain(RelationGetRelid(node->ss.ss_currentRelation), es);
+	foreach (cell, ((ForeignScan *) node->ss.ps.plan)->fdw_private)
+		bounds = lappend(bounds, (void *) names[linitial_int((List *) lfirst(cell))]);
+	if (bounds != NIL)
+		ExplainPropertyList("Bounded By", bounds, es);
 }
 
 /* Whose rights the scan has: its view's owner's, or the current user's. */
@@ -148,6 +283,25 @@ wanted_columns(ForeignScanState *node)
 }
 
 static void
+prepare_bounds(ForeignScanState *node, TopicScan *scan)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	ListCell *kind;
+	ListCell *value;
+
+	scan->bounds = palloc0(sizeof(ScanBound) * Max(list_length(plan->fdw_exprs), 1));
+	forboth (kind, plan->fdw_private, value, plan->fdw_exprs)
+	{
+		ScanBound *bound = &scan->bounds[scan->n_bounds++];
+
+		bound->metadata = linitial_int((List *) lfirst(kind));
+		bound->strategy = lsecond_int((List *) lfirst(kind));
+		bound->type = exprType(lfirst(value));
+		bound->value = ExecInitExpr(lfirst(value), (PlanState *) node);
+	}
+}
+
+static void
 topic_begin_scan(ForeignScanState *node, int eflags)
 {
 	Oid foreign_table = RelationGetRelid(node->ss.ss_currentRelation);
@@ -165,6 +319,7 @@ topic_begin_scan(ForeignScanState *node, int eflags)
 	scan->broker_timeout_ms = broker_timeout_get(foreign_table);
 	scan->decoder = record_decoder_create(
 		foreign_table, RelationGetDescr(node->ss.ss_currentRelation), wanted_columns(node));
+	prepare_bounds(node, scan);
 	MemoryContextSwitchTo(old);
 	node->fdw_state = scan;
 }
@@ -174,9 +329,7 @@ refuse_answer(const TopicScan *scan, const char *reason)
 {
 	ereport(ERROR, (errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 					errmsg("could not read topic \"%s\"", kafka_consumer_topic(scan->consumer)),
-					errdetail("%s", reason),
-					errhint("Check the server's option \"bootstrap_servers\", and that the broker "
-							"is running. The option \"broker_timeout\" says how long to wait.")));
+					errdetail("%s", reason), errhint("%s", check_broker_hint)));
 }
 
 /* Asks where each partition begins and ends now. */
@@ -209,7 +362,95 @@ find_bounds(TopicScan *scan)
 	}
 }
 
-/* Starts, or starts again, to read from the first to the end of each partition that has something. */
+/* A value that a partition or an offset is compared with, or milliseconds since 1970. */
+static int64
+bound_number(const ScanBound *bound, Datum value)
+{
+	switch (bound->type)
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return DatumGetInt64(value);
+		default:
+			return timestamp_to_ms(DatumGetTimestamp(value));
+	}
+}
+
+static bool
+compare_to_bound(int64 number, int strategy, int64 value)
+{
+	switch (strategy)
+	{
+		case BTLessStrategyNumber:
+			return number < value;
+		case BTLessEqualStrategyNumber:
+			return number <= value;
+		case BTEqualStrategyNumber:
+			return number == value;
+		case BTGreaterEqualStrategyNumber:
+			return number >= value;
+		default:
+			return number > value;
+	}
+}
+
+static void
+bound_offsets(ScanPartition *partition, int strategy, int64 value)
+{
+	if (strategy != BTLessStrategyNumber && strategy != BTLessEqualStrategyNumber)
+		partition->first = Max(partition->first, value);
+	if (strategy == BTLessStrategyNumber)
+		partition->end = Min(partition->end, value);
+	else if (strategy == BTLessEqualStrategyNumber || strategy == BTEqualStrategyNumber)
+		partition->end = Min(partition->end, value < PG_INT64_MAX ? value + 1 : value);
+}
+
+/* The records of a time and later ones begin at these offsets. */
+static void
+bound_times(TopicScan *scan, int64 ms)
+{
+	int32 *numbers = palloc(sizeof(int32) * scan->n_partitions);
+	int64 *offsets = palloc(sizeof(int64) * scan->n_partitions);
+	char *error;
+
+	for (int i = 0; i < scan->n_partitions; i++)
+		numbers[i] = i;
+	if (!kafka_consumer_offsets_for_time(scan->consumer, scan->n_partitions, numbers, ms, offsets,
+										 scan->broker_timeout_ms, &error))
+		refuse_answer(scan, error);
+	for (int i = 0; i < scan->n_partitions; i++)
+		scan->partitions[i].first = Max(scan->partitions[i].first, offsets[i]);
+}
+
+/* Narrows the partitions by one condition. */
+static void
+apply_bound(ForeignScanState *node, TopicScan *scan, const ScanBound *bound)
+{
+	bool isnull;
+	Datum value = ExecEvalExprSwitchContext(bound->value, node->ss.ps.ps_ExprContext, &isnull);
+	int64 number = isnull ? 0 : bound_number(bound, value);
+
+	if (!isnull && bound->metadata == METADATA_TIMESTAMP)
+	{
+		bound_times(scan, number);
+		return;
+	}
+	for (int i = 0; i < scan->n_partitions; i++)
+	{
+		ScanPartition *partition = &scan->partitions[i];
+
+		if (isnull || (bound->metadata == METADATA_PARTITION &&
+					   !compare_to_bound(i, bound->strategy, number)))
+			partition->end = partition->first; /* nothing of it */
+		else if (bound->metadata == METADATA_OFFSET)
+			bound_offsets(partition, bound->strategy, number);
+	}
+}
+
+/* Starts, or starts again, to read each partition that has something from its first to its end. */
 static void
 assign_bounds(TopicScan *scan)
 {
@@ -240,6 +481,8 @@ start_reading(ForeignScanState *node, TopicScan *scan)
 	scan->consumer =
 		kafka_consumer_open(RelationGetRelid(node->ss.ss_currentRelation), scan_user(node));
 	find_bounds(scan);
+	for (int i = 0; i < scan->n_bounds; i++)
+		apply_bound(node, scan, &scan->bounds[i]);
 	assign_bounds(scan);
 	MemoryContextSwitchTo(old);
 }
@@ -363,6 +606,20 @@ next_record(TopicScan *scan)
 	}
 }
 
+/* The next row that an earlier reading has kept. */
+static void
+replay_row(TopicScan *scan, TupleTableSlot *slot)
+{
+	int n = slot->tts_tupleDescriptor->natts;
+
+	if (!tuplestore_gettupleslot(scan->store, true, false, scan->store_slot))
+		return;
+	slot_getallattrs(scan->store_slot);
+	memcpy(slot->tts_values, scan->store_slot->tts_values, sizeof(Datum) * n);
+	memcpy(slot->tts_isnull, scan->store_slot->tts_isnull, sizeof(bool) * n);
+	ExecStoreVirtualTuple(slot);
+}
+
 static TupleTableSlot *
 topic_iterate_scan(ForeignScanState *node)
 {
@@ -371,12 +628,39 @@ topic_iterate_scan(ForeignScanState *node)
 	KafkaRecord *record;
 
 	ExecClearTuple(slot);
+	if (scan->store_complete)
+	{
+		replay_row(scan, slot);
+		return slot;
+	}
 	if (scan->consumer == NULL)
 		start_reading(node, scan);
 	record = next_record(scan);
 	if (record)
 		fill_slot(scan, record, slot);
+	if (scan->store && record)
+		tuplestore_puttupleslot(scan->store, slot);
+	else if (scan->store)
+		scan->store_complete = true;
 	return slot;
+}
+
+/* Reads again from the broker, into the store this time. */
+static void
+start_store(ForeignScanState *node, TopicScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	if (scan->store)
+		tuplestore_clear(scan->store);
+	else
+	{
+		scan->store = tuplestore_begin_heap(false, false, work_mem);
+		scan->store_slot = MakeSingleTupleTableSlot(node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+													&TTSOpsMinimalTuple);
+	}
+	assign_bounds(scan);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -398,8 +682,13 @@ topic_rescan(ForeignScanState *node)
 
 	if (scan->consumer == NULL)
 		return;
+	if (scan->store_complete)
+	{
+		tuplestore_rescan(scan->store);
+		return;
+	}
 	release_batch(scan);
-	assign_bounds(scan);
+	start_store(node, scan);
 }
 
 static void
@@ -410,6 +699,11 @@ topic_end_scan(ForeignScanState *node)
 	if (scan == NULL)
 		return;
 	ExecClearTuple(node->ss.ss_ScanTupleSlot);
+	if (scan->store)
+	{
+		ExecDropSingleTupleTableSlot(scan->store_slot);
+		tuplestore_end(scan->store);
+	}
 	MemoryContextDelete(scan->context); /* closes the consumer, and frees its records */
 	node->fdw_state = NULL;
 }

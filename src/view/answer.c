@@ -200,15 +200,21 @@ subquery_entry(Query *query, char *name)
 	return entry;
 }
 
+/*
+ * The two parts as one query. A barrier has to stand around the tail: the planner pulls a UNION ALL up past the one on
+ * its own entry. Materialised rows are all rows of the view: there is nothing to leak.
+ */
 static Query *
-union_all(Query *left, Query *right)
+union_all(Query *left, Query *right, bool security_barrier)
 {
 	Query *query = select_from(subquery_entry(left, "materialised"), left);
+	RangeTblEntry *tail = subquery_entry(right, "tail");
 	SetOperationStmt *operation = makeNode(SetOperationStmt);
 	RangeTblRef *references[2];
 	ListCell *cell;
 
-	query->rtable = lappend(query->rtable, subquery_entry(right, "tail"));
+	tail->security_barrier = security_barrier;
+	query->rtable = lappend(query->rtable, tail);
 	query->jointree = makeFromExpr(NIL, NULL);
 	for (int i = 0; i < 2; i++)
 	{
@@ -264,7 +270,7 @@ answer_entry(RangeTblEntry *entry, const ContinuousView *view)
 	if (shape.refusal)
 		return;
 	tail = tail_query(batch, view, &shape);
-	entry->subquery = union_all(materialised_query(view, tail), tail);
+	entry->subquery = union_all(materialised_query(view, tail), tail, entry->security_barrier);
 }
 
 static bool

@@ -34,6 +34,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "stream/time_index.h"
 #include "stream/watermark.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -135,7 +136,7 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 typedef struct Watermark
 {
 	Ticks watermark;
-	Ticks greatest; /* event time seen */
+	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
 } Watermark;
 
 /* As the catalogue has it; TICKS_MIN: none yet. */
@@ -160,10 +161,12 @@ current_watermark(const Stream *stream, Watermark stored)
 	Watermark now = stored;
 	Ticks watermark;
 
-	(void) greatest_after(stream, stored.greatest, &now.greatest);
-	now.greatest = Max(now.greatest, stored.greatest);
 	if (!watermark_of_ingestion(stream->relid, &watermark))
+	{
+		(void) greatest_after(stream, stored.greatest, &now.greatest);
+		now.greatest = Max(now.greatest, stored.greatest);
 		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+	}
 	now.watermark = Max(watermark, stored.watermark);
 	return now;
 }
@@ -211,6 +214,9 @@ begin_step(void)
 	XactReadOnly = false;
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
+	/* without statistics the planner would read the whole stream for a slice */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -287,6 +293,8 @@ set_step(Progress *progress, const Stream *stream)
 static Ticks
 step_target(const Progress *progress, Ticks frontier)
 {
+	if (progress->step == 0)
+		return progress->target;
 	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
 }
 
@@ -314,17 +322,19 @@ look(Progress *progress, MemoryContext worker_context)
 {
 	Stream stream;
 	Ticks watermark = TICKS_MIN;
+	Ticks least;
 
 	begin_step();
 	if (stream_lookup(progress->stream, &stream))
 		watermark = advance_watermark(&stream);
-	if (watermark > least_frontier(progress->stream))
+	least = least_frontier(progress->stream);
+	if (watermark > least)
 	{
 		VirtualTransactionId *writers;
 		int n = 0;
 
 		progress->target = watermark;
-		if (progress->step == 0)
+		if (least == TICKS_MIN)
 			set_step(progress, &stream);
 		list_views(progress, worker_context);
 		frontier_publish(progress->stream, watermark);
@@ -453,6 +463,17 @@ try_step(Oid view, const Progress *progress)
 	return arrived;
 }
 
+static void
+summarize(Oid relid)
+{
+	Stream stream;
+
+	begin_step();
+	if (stream_lookup(relid, &stream))
+		time_index_summarize(relid, stream.attnum);
+	end_step();
+}
+
 /* APPENDING: one step for each view that has not arrived. */
 static void
 append(Progress *progress)
@@ -474,6 +495,8 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
+		summarize(progress->stream);
+		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
 		progress->next_look =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);

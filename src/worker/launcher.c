@@ -212,7 +212,8 @@ start_maintainer(DatabaseEntry *entry)
 {
 	BackgroundWorkerHandle *handle;
 
-	switch (worker_start(WORKER_MAINTAINER, entry->database, 0, "tidemark maintainer", &handle))
+	switch (worker_start(WORKER_MAINTAINER, entry->database, 0, InvalidOid, "tidemark maintainer",
+						 &handle))
 	{
 		case WORKER_STARTED:
 			entry->wanted = false;

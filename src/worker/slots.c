@@ -112,7 +112,7 @@ release_slot(WorkerSlot *slot)
 }
 
 static WorkerStart
-reserve_slot(WorkerKind kind, Oid database, int32 ingest, WorkerOrder *order)
+reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrder *order)
 {
 	WorkerSlot *slot;
 	WorkerStart result = WORKER_STARTED;
@@ -130,6 +130,7 @@ reserve_slot(WorkerKind kind, Oid database, int32 ingest, WorkerOrder *order)
 		slot->generation++;
 		slot->database = database;
 		slot->ingest = ingest;
+		slot->stream = stream;
 		slot->proc = NULL;
 		slot->reserved_at = GetCurrentTimestamp();
 		slot->settled = slot->stop = slot->reload = slot->done = false;
@@ -164,12 +165,12 @@ describe_process(BackgroundWorker *worker, WorkerKind kind, const char *name,
 }
 
 WorkerStart
-worker_start(WorkerKind kind, Oid database, int32 ingest, const char *name,
+worker_start(WorkerKind kind, Oid database, int32 ingest, Oid stream, const char *name,
 			 BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 	WorkerOrder order;
-	WorkerStart result = reserve_slot(kind, database, ingest, &order);
+	WorkerStart result = reserve_slot(kind, database, ingest, stream, &order);
 
 	if (result != WORKER_STARTED)
 		return result;
