@@ -24,6 +24,7 @@ INSERT INTO tidemark.view SELECT 'again_view', 'again', 'again_secret', 1, lpad(
 SELECT count(*), max(x) FROM again_view;
 DROP SCHEMA tidemark CASCADE;
 CREATE ROLE robust_other;
+\set SHOW_CONTEXT never
 CREATE SCHEMA tidemark AUTHORIZATION robust_other;
 CREATE EXTENSION tidemark;
 DROP SCHEMA tidemark;
