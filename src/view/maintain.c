@@ -236,10 +236,8 @@ least_frontier(Oid stream)
 
 	foreach (cell, views_of_stream(stream))
 	{
-		Frontier frontier = frontier_read(lfirst_oid(cell), GetActiveSnapshot());
-
-		if (frontier.found)
-			least = Min(least, frontier.frontier);
+		/* without a frontier it has been restored from a dump, and is made anew: as if from the start */
+		least = Min(least, frontier_read(lfirst_oid(cell), GetActiveSnapshot()).frontier);
 	}
 	return least;
 }
