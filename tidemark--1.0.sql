@@ -93,7 +93,8 @@ CREATE TABLE tidemark.frontier (
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
-    first       int8                                          -- ticks: where materialising began
+    first       int8,                                         -- ticks: where materialising began
+    mat         oid NOT NULL                                  -- the table whose rows these figures are about
 ) WITH (fillfactor = 10);
 
 -- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
@@ -196,9 +197,9 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
-CREATE FUNCTION tidemark.tail_start(view regclass, like_type anyelement, lookback interval) RETURNS anyelement
+CREATE FUNCTION tidemark.tail_start(view regclass, materialised_in regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
-COMMENT ON FUNCTION tidemark.tail_start(regclass, anyelement, interval)
+COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void
@@ -291,6 +292,15 @@ BEGIN
             EXECUTE format('DROP TABLE %s', gone_view.mat::regclass);
         END IF;
     END LOOP;
+    IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+                 JOIN pg_namespace n ON n.nspname = d.address_names[1]
+                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d.address_names[2]
+                 JOIN tidemark.stream s ON s.relid = c.oid OR s.relid IN (SELECT pg_partition_ancestors(c.oid))
+                WHERE d.object_type = 'trigger' AND d.address_names[3] LIKE 'tidemark\_%'
+                  AND s.relid <> ALL (coalesce(gone_streams, '{}'))) THEN
+        RAISE EXCEPTION 'can''t drop the triggers of a stream'
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'tidemark.drop_stream makes it an ordinary table again.';
+    END IF;
     DELETE FROM tidemark.ingest WHERE topic IN
         (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0);
     -- a partition that goes takes rows with it; whose it was can't be told any more
@@ -309,6 +319,24 @@ REVOKE ALL ON FUNCTION tidemark.on_drop() FROM PUBLIC;
 CREATE EVENT TRIGGER tidemark_on_drop ON sql_drop EXECUTE FUNCTION tidemark.on_drop();
 ALTER EVENT TRIGGER tidemark_on_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tidemark_on_drop IS 'keeps tidemark''s catalogue free of dropped objects';
+
+-- ALTER TABLE that writes a table anew makes its rows invisible to snapshots that are older. A transaction that has one
+-- must not correct a view with it; it sees that the view changed, and ends with a serialization failure.
+CREATE FUNCTION tidemark.on_rewrite() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rewritten oid := pg_event_trigger_table_rewrite_oid();
+BEGIN
+    UPDATE tidemark.frontier f SET corrections = corrections + 1
+      FROM tidemark.view v
+     WHERE v.relid = f.relid AND (v.stream = rewritten OR v.stream IN (SELECT pg_partition_ancestors(rewritten)));
+END
+$$;
+COMMENT ON FUNCTION tidemark.on_rewrite() IS 'event trigger: old snapshots can no longer correct the views of a table that is written anew';
+REVOKE ALL ON FUNCTION tidemark.on_rewrite() FROM PUBLIC;
+CREATE EVENT TRIGGER tidemark_on_rewrite ON table_rewrite EXECUTE FUNCTION tidemark.on_rewrite();
+ALTER EVENT TRIGGER tidemark_on_rewrite ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tidemark_on_rewrite IS 'keeps old snapshots from correcting views of tables that are written anew';
 
 -- ------------------------------------------------------------------------------------------------
 -- Exact sums of floats (src/aggregate/): independent of the order of the rows, rounded once.

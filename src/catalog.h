@@ -41,6 +41,9 @@ extern bool view_lookup(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
+/* OIDs of their materialised parts. */
+extern List *mats_of_stream(Oid stream);
+
 /* OIDs of the streams that have continuous views. */
 extern List *streams_with_views(void);
 
@@ -50,6 +53,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
+	Oid mat; /* the table whose rows these are: an older snapshot may see those of an older one */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 
@@ -77,16 +81,24 @@ extern Oid catalog_owner(void);
 extern uint64 catalog_execute(const char *sql, int nargs, Oid *types, Datum *values,
 							  const char *nulls);
 
-/* A stretch of SPI with the owner's rights and a safe search_path. */
-typedef struct CatalogSession
+/* What a stretch with another role's rights came from. An error ends it too. */
+typedef struct RoleSession
 {
 	Oid userid;
 	int sec_context;
 	int guc_level;
-} CatalogSession;
+} RoleSession;
 
-extern CatalogSession catalog_begin(void);
-extern void catalog_end(CatalogSession session);
+/*
+ * A stretch with a role's rights and a safe search_path. Whatever can run a user's code (planning a query over his
+ * table, folding his view's constants, executing either) has to be in one of his, as in VACUUM and REFRESH.
+ */
+extern RoleSession role_begin(Oid role);
+extern void role_end(RoleSession session);
+
+/* A stretch of SPI with the rights of the catalogue's owner and a safe search_path. */
+extern RoleSession catalog_begin(void);
+extern void catalog_end(RoleSession session);
 
 /* Tells every session that the relation's row in the catalogue, or its dependents', changed. */
 extern void catalog_invalidate(Oid relid);

@@ -92,6 +92,17 @@ compat_unchecked(Query *query)
 	}
 }
 
+/* Has everyone whose rights this query level (not its subqueries) reads its tables with these rights? */
+static inline bool
+compat_tables_permitted(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecCheckPermissions(query->rtable, query->rteperminfos, false);
+#else
+	return ExecCheckRTPerms(query->rtable, false);
+#endif
+}
+
 static inline bool
 compat_owns_relation(Oid relid, Oid role)
 {

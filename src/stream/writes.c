@@ -86,6 +86,7 @@ end_write(Oid stream, LateTimes *late)
 	if (late->n == 0)
 		return;
 	qsort(late->times, late->n, sizeof(Ticks), compare_ticks);
+	frontier_lock_tables(stream);
 	AcceptInvalidationMessages();
 	views = views_of_stream(stream);
 	foreach (cell, views)

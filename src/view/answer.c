@@ -59,8 +59,9 @@ typedef struct TailStart
 } TailStart;
 
 /*
- * tail_start(view, null of the event time's type, lookback): the first event time after the view's frontier in the
- * query's snapshot, less the lookback: where its tail's input begins; with a lookback of zero its output.
+ * tail_start(view, its materialised part, null of the event time's type, lookback): the first event time after the
+ * view's frontier in the query's snapshot, less the lookback: where its tail's input begins; with a lookback of zero
+ * its output. A snapshot that is older than the materialised part sees none of its rows: the tail is everything then.
  */
 Datum
 tidemark_tail_start(PG_FUNCTION_ARGS)
@@ -68,15 +69,21 @@ tidemark_tail_start(PG_FUNCTION_ARGS)
 	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
 	TailStart *memory = fcinfo->flinfo->fn_extra;
 	Snapshot snapshot = GetActiveSnapshot();
-	Interval *lookback = PG_GETARG_INTERVAL_P(2);
+	Interval *lookback;
 
+	if (!event_time_type_ok(type) || PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tidemark.tail_start is for plans of continuous views")));
+	lookback = PG_GETARG_INTERVAL_P(3);
 	if (memory == NULL)
 		memory = fcinfo->flinfo->fn_extra =
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TailStart));
 	if (memory->xmax == InvalidTransactionId || memory->xmin != snapshot->xmin ||
 		memory->xmax != snapshot->xmax || memory->command != snapshot->curcid)
 	{
-		memory->frontier = frontier_read(PG_GETARG_OID(0), snapshot).frontier;
+		Frontier frontier = frontier_read(PG_GETARG_OID(0), snapshot);
+
+		memory->frontier = frontier.mat == PG_GETARG_OID(1) ? frontier.frontier : TICKS_MIN;
 		memory->xmin = snapshot->xmin;
 		memory->xmax = snapshot->xmax;
 		memory->command = snapshot->curcid;
@@ -85,10 +92,17 @@ tidemark_tail_start(PG_FUNCTION_ARGS)
 		event_time_datum(type, lookback_before(type, ticks_plus(memory->frontier, 1), lookback)));
 }
 
-static Expr *
-tail_start(Oid view, Oid time_type, const Lookback *lookback)
+static Const *
+regclass_constant(Oid relid)
 {
-	Oid types[] = {REGCLASSOID, ANYELEMENTOID, INTERVALOID};
+	return makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(relid), false,
+					 true);
+}
+
+static Expr *
+tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID};
 	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("tail_start"));
 	Lookback *distance = palloc(sizeof(Lookback));
 	int16 length;
@@ -97,12 +111,11 @@ tail_start(Oid view, Oid time_type, const Lookback *lookback)
 
 	*distance = *lookback;
 	get_typlenbyval(time_type, &length, &by_value);
-	arguments = list_make3(
-		makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(view), false, true),
-		makeNullConst(time_type, -1, InvalidOid),
-		makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval), IntervalPGetDatum(distance), false,
-				  false));
-	return (Expr *) makeFuncExpr(LookupFuncName(name, 3, types, false), time_type, arguments,
+	arguments = list_make4(regclass_constant(view->relid), regclass_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid),
+						   makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval),
+									 IntervalPGetDatum(distance), false, false));
+	return (Expr *) makeFuncExpr(LookupFuncName(name, 4, types, false), time_type, arguments,
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
@@ -110,9 +123,8 @@ static Query *
 tail_query(Query *batch, const ContinuousView *view, const Shape *shape)
 {
 	Lookback none = {0};
-	SliceBounds bounds = {
-		.input_from = tail_start(view->relid, shape->stream.time_type, &shape->lookback),
-		.output_from = tail_start(view->relid, shape->stream.time_type, &none)};
+	SliceBounds bounds = {.input_from = tail_start(view, shape->stream.time_type, &shape->lookback),
+						  .output_from = tail_start(view, shape->stream.time_type, &none)};
 	Query *tail = slice_query(batch, shape, &bounds, false, NULL);
 
 	aggregate_swap_exact_always(tail);

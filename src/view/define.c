@@ -67,9 +67,32 @@ require_view(Relation rel)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, name);
 }
 
-static void
-require_maintainable_view(Relation rel, bool row_security)
+void
+define_require_access(Oid relid, Access access)
 {
+	const char *name = get_rel_name(relid);
+
+	if (access == ACCESS_DENIED)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("view \"%s\" can't be continuous: its owner may not read what it reads", name),
+			 errhint("GRANT SELECT on it to %s.",
+					 quote_identifier(GetUserNameFromId(relation_owner(relid), false)))));
+	if (access == ACCESS_ROW_SECURITY)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "view \"%s\" can't be continuous: row security on what it reads binds its owner",
+				 name),
+			 errhint("Let the owner of the stream own the view.")));
+}
+
+static void
+require_maintainable_view(Relation rel, Access access)
+{
+	Oid relid = RelationGetRelid(rel);
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
@@ -81,14 +104,7 @@ require_maintainable_view(Relation rel, bool row_security)
 				 errmsg("view \"%s\" can't be continuous: it is a security_invoker view", name),
 				 errdetail("What such a view shows depends on who reads it."),
 				 errhint("ALTER VIEW %s RESET (security_invoker)", quote_identifier(name))));
-	if (row_security)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "view \"%s\" can't be continuous: row security on what it reads binds its owner",
-				 name),
-			 errhint("Let the owner of the stream own the view.")));
+	define_require_access(relid, access);
 }
 
 static void
@@ -97,15 +113,16 @@ insert_view(Oid relid, Oid stream, Oid mat, AttrNumber time_attnum)
 	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stream), ObjectIdGetDatum(mat),
 					  Int16GetDatum(time_attnum), CStringGetTextDatum(view_fingerprint(relid))};
-	Datum frontier[] = {ObjectIdGetDatum(relid), Int64GetDatum(TICKS_MIN)};
-	Oid frontier_types[] = {OIDOID, INT8OID};
+	Datum frontier[] = {ObjectIdGetDatum(relid), Int64GetDatum(TICKS_MIN), ObjectIdGetDatum(mat)};
+	Oid frontier_types[] = {OIDOID, INT8OID, OIDOID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition) "
 		"VALUES ($1, $2, $3, $4, $5)",
 		5, types, values, NULL);
-	(void) catalog_execute("INSERT INTO tidemark.frontier (relid, frontier) VALUES ($1, $2)", 2,
-						   frontier_types, frontier, NULL);
+	(void) catalog_execute(
+		"INSERT INTO tidemark.frontier (relid, frontier, mat) VALUES ($1, $2, $3)", 3,
+		frontier_types, frontier, NULL);
 }
 
 static void
@@ -116,7 +133,7 @@ make_continuous(Oid relid)
 	SliceBounds unbounded = {0};
 	AttrNumber time_attnum;
 	ContinuousView existing;
-	bool row_security;
+	Access access;
 	Query *batch;
 	Shape shape;
 	Oid mat;
@@ -125,10 +142,9 @@ make_continuous(Oid relid)
 	if (view_lookup(relid, &existing))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("view \"%s\" is continuous already", name)));
-	batch = slice_batch_query(relid, &row_security);
-	shape_of_query(batch, &shape);
+	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
-	require_maintainable_view(rel, row_security);
+	require_maintainable_view(rel, access);
 	if (shape.peer_order)
 		ereport(NOTICE,
 				(errmsg("the result of %s depends on the order of rows with equal event time",
@@ -249,13 +265,12 @@ reads_stream(Node *node, void *context)
 static void
 make_continuous_if_possible(Oid relid)
 {
-	Query *batch = slice_batch_query(relid, NULL);
-	bool over_stream = reads_stream((Node *) batch, NULL);
 	Shape shape;
+	Access access;
+	Query *batch = slice_batch_query(relid, &shape, &access);
 
-	if (!over_stream)
+	if (!reads_stream((Node *) batch, NULL))
 		return;
-	shape_of_query(batch, &shape);
 	if (shape.refusal == NULL)
 		make_continuous(relid);
 	else
@@ -401,6 +416,8 @@ utility_hook(PlannedStmt *statement, const char *text, bool read_only,
 			break;
 		case T_CreateStmt:
 		case T_AlterTableStmt:
+			if (IsA(node, AlterTableStmt) && extension_installed())
+				stream_table_check(node);
 			run_utility(&utility);
 			if (extension_installed())
 				stream_table_changed(node);

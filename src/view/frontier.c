@@ -30,12 +30,14 @@
  * Locks are LOCKTAG_OBJECT on our catalogue tables' OIDs and the stream's or view's: they are held to
  * the end of the transaction (prepared ones too), show in pg_locks, and take part in deadlock
  * detection. A writer holds the stream's lock and waits for views' locks, in OID order; the maintainer
- * waits for a view's lock holding none, and for writers without holding a view's lock.
+ * waits for a view's lock holding no other, and for writers without holding a view's lock. Locks on the stream's
+ * tables come before views' locks for everybody.
  */
 #include "tidemark.h"
 
 #include "access/xact.h"
 #include "catalog.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -113,6 +115,12 @@ frontier_lock_view(Oid view)
 
 	object_lock_tag(&tag, "view", view);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+frontier_lock_tables(Oid stream)
+{
+	list_free(find_all_inheritors(stream, AccessShareLock, NULL));
 }
 
 VirtualTransactionId *
