@@ -81,7 +81,7 @@ CREATE TABLE tidemark.view (
     stream      regclass NOT NULL REFERENCES tidemark.stream,
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
-    definition  text NOT NULL,                                -- fingerprint of the view's rule
+    definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
 );
@@ -90,11 +90,11 @@ CREATE TABLE tidemark.view (
 -- rows sees this row too, so a changed row means changed contents.
 CREATE TABLE tidemark.frontier (
     relid       oid PRIMARY KEY,
+    mat         oid NOT NULL,                                 -- whose rows it is about: a view made anew has another
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
-    first       int8,                                         -- ticks: where materialising began
-    mat         oid NOT NULL                                  -- the table whose rows these figures are about
+    first       int8                                          -- ticks: where materialising began
 ) WITH (fillfactor = 10);
 
 -- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
@@ -122,7 +122,7 @@ CREATE FUNCTION tidemark.create_stream(
         relation regclass, event_time name, allowed_delay text DEFAULT '0',
         late_rows text DEFAULT 'keep', late_table regclass DEFAULT NULL,
         idle_timeout interval DEFAULT '1 minute', max_ahead interval DEFAULT '1 day',
-        time_index text DEFAULT 'btree')
+        time_index text DEFAULT 'brin')
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_create_stream';
 COMMENT ON FUNCTION tidemark.create_stream(regclass, name, text, text, regclass, interval, interval, text)
     IS 'make a table a stream: its event-time column, and how late rows may be';
@@ -162,7 +162,7 @@ SELECT s.relid AS stream,
                        WHEN 'date'::regtype THEN make_interval(days => s.allowed_delay::int)::text
                        ELSE make_interval(secs => s.allowed_delay / 1000000.0)::text END AS allowed_delay,
        tidemark.event_time_text(s.relid, s.watermark) AS watermark,
-       tidemark.event_time_text(s.relid, s.greatest) AS greatest_event_time,
+       tidemark.event_time_text(s.relid, greatest(s.greatest, p.greatest)) AS greatest_event_time,
        s.late_rows,
        s.late_table,
        coalesce(p.late_kept, 0) AS late_kept,
@@ -172,7 +172,7 @@ SELECT s.relid AS stream,
        s.max_ahead
   FROM tidemark.stream s
   JOIN pg_catalog.pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.attnum
-  LEFT JOIN (SELECT i.stream, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
+  LEFT JOIN (SELECT i.stream, max(greatest) AS greatest, sum(late_kept)::int8 AS late_kept, sum(late_dropped)::int8 AS late_dropped,
                     sum(late_diverted)::int8 AS late_diverted
                FROM tidemark.ingest i JOIN tidemark.ingest_partition ON ingest = i.id
               GROUP BY i.stream) p ON p.stream = s.relid
@@ -197,7 +197,7 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
-CREATE FUNCTION tidemark.tail_start(view regclass, materialised_in regclass, like_type anyelement, lookback interval) RETURNS anyelement
+CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
 COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
@@ -218,7 +218,8 @@ BEGIN
     END IF;
     SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
     LOOP
-        SELECT f.frontier INTO reached FROM tidemark.frontier f WHERE f.relid = wait_until_maintained.view;
+        SELECT f.frontier INTO reached FROM tidemark.frontier f JOIN tidemark.view v ON v.mat = f.mat
+         WHERE f.relid = wait_until_maintained.view AND v.definition <> '';
         EXIT WHEN target IS NULL OR reached >= target;
         IF clock_timestamp() > deadline THEN
             RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
@@ -241,7 +242,7 @@ CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,
        v.stream,
        CASE WHEN v.last_error IS NOT NULL THEN 'error'
-            WHEN f.frontier = -9223372036854775808 THEN 'materialising'
+            WHEN f.frontier = -9223372036854775808 OR v.definition = '' THEN 'materialising'
             WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
             ELSE 'advancing' END AS state,
        CASE WHEN f.frontier = -9223372036854775808 THEN 0
@@ -472,7 +473,6 @@ CREATE FUNCTION tidemark.ingest_workers(
         OUT records_per_second float8, OUT error text, OUT error_at timestamptz)
     RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_ingest_workers';
 COMMENT ON FUNCTION tidemark.ingest_workers() IS 'the processes under tidemark.ingest_status';
-REVOKE ALL ON FUNCTION tidemark.ingest_workers() FROM PUBLIC;
 
 CREATE FUNCTION tidemark.wake_workers() RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wake_workers';

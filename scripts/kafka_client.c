@@ -25,6 +25,7 @@
  *       --csv FILE          writes the rows there as well, as CSV in the columns' order
  *       --csv-only          ... and nothing to the broker
  *
+ * A producing command ends with the process that started it, so that none is left without a broker.
  * The payments are a function of --seed, --first and the options: two runs produce the same bytes,
  * but for --rate. Record number i goes to partition i modulo their number. A producing command
  * returns once the broker has acknowledged every record, and otherwise exits with 1 and says why; with it goes
@@ -41,6 +42,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -134,6 +136,7 @@ connect_to(const char *broker, bool transactional)
 	set_property(conf, "batch.num.messages", "20000");
 	set_property(conf, "queue.buffering.max.messages", "200000");
 	set_property(conf, "message.max.bytes", "8000000");
+	set_property(conf, "enable.idempotence", "true"); /* a restarted broker holds no record twice */
 	set_property(conf, "reconnect.backoff.ms", "50");
 	set_property(conf, "reconnect.backoff.max.ms", "500");
 	set_property(conf, "topic.metadata.refresh.fast.interval.ms", "50");
@@ -389,16 +392,29 @@ produce(rd_kafka_t *rk, const char *topic, int partition, const void *key, size_
 			break;
 		if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			die("produce: %s", rd_kafka_err2str(err));
+		if (interrupted)
+			die("interrupted");
 		rd_kafka_poll(rk, 100);
 	}
 	rd_kafka_poll(rk, 0);
+}
+
+/* Ends with the parent process: a producer in the background does not outlive its script or test. */
+static void
+start_producing(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 static void
 finish_producing(rd_kafka_t *rk)
 {
 	while (rd_kafka_outq_len(rk) > 0 && failed_deliveries == 0)
+	{
 		rd_kafka_poll(rk, 100);
+		if (interrupted && rd_kafka_flush(rk, 3000) != RD_KAFKA_RESP_ERR_NO_ERROR)
+			die("interrupted; %d records are not acknowledged", rd_kafka_outq_len(rk));
+	}
 	if (failed_deliveries > 0)
 		die("%" PRId64 " records were not acknowledged; the first: %s", failed_deliveries,
 			first_failure);
@@ -472,6 +488,7 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 			die("produce: unknown option \"%s\"", argv[i]);
 	}
 
+	start_producing();
 	if (transaction)
 		begin_transaction(rk);
 	while ((length = getline(&line, &capacity, stdin)) >= 0)
@@ -718,6 +735,7 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 	int partitions = 1;
 	int64_t number;
 
+	start_producing();
 	payments_options(&run, argc, argv);
 	run.random_state = run.seed;
 	if (!run.csv_only)

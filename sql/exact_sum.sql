@@ -132,6 +132,10 @@ RESET min_parallel_table_scan_size;
 RESET max_parallel_workers_per_gather;
 RESET parallel_leader_participation;
 
+-- A moving window whose rows are null at first, and again at last.
+SELECT i, tidemark.exact_sum(CASE WHEN i IN (3, 4) THEN i END::float8) OVER w, tidemark.exact_avg(CASE WHEN i IN (3, 4) THEN i END::float4) OVER w
+    FROM generate_series(1, 7) i WINDOW w AS (ORDER BY i ROWS 1 PRECEDING);
+
 -- Every function has a comment, and everybody may sum.
 SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'tidemark'::regnamespace AND proname LIKE 'exact%'
     AND (obj_description(oid, 'pg_proc') IS NULL OR provolatile <> 'i' OR proparallel <> 's' OR NOT has_function_privilege('public', oid, 'EXECUTE'));

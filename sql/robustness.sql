@@ -1,4 +1,6 @@
 -- What must not go wrong when others have other things in mind.
+-- The test makes and drops the extension itself.
+CREATE EXTENSION tidemark;
 -- The extension goes and comes again: streams and views can be declared anew.
 CREATE TABLE again (at timestamp, x int);
 SELECT tidemark.create_stream('again', 'at');
@@ -22,6 +24,7 @@ INSERT INTO tidemark.view SELECT 'again_view', 'again', 'again_secret', 1, lpad(
 SELECT count(*), max(x) FROM again_view;
 DROP SCHEMA tidemark CASCADE;
 CREATE ROLE robust_other;
+\set SHOW_CONTEXT never
 CREATE SCHEMA tidemark AUTHORIZATION robust_other;
 CREATE EXTENSION tidemark;
 DROP SCHEMA tidemark;
@@ -144,3 +147,33 @@ UPDATE apart SET x = x + 1;
 RESET statement_timeout;
 SELECT count(*) FROM tidemark.verify('apart_view');
 DROP TABLE apart CASCADE;
+
+-- A view that a continuous view is built on is replaced, by somebody who does not own the other.
+CREATE TABLE base (at timestamp, x int);
+SELECT tidemark.create_stream('base', 'at');
+CREATE VIEW base_inner AS SELECT at, x FROM base WHERE x > 10;
+CREATE VIEW base_middle AS SELECT * FROM base_inner;
+CREATE VIEW base_outer AS SELECT at, x, count(*) OVER (ORDER BY at RANGE '1 h' PRECEDING) FROM base_middle;
+SELECT tidemark.make_continuous('base_outer');
+INSERT INTO base SELECT timestamp '2024-01-01' + i * interval '1 min', i FROM generate_series(1, 100) i;
+SELECT tidemark.wait_until_maintained('base_outer');
+CREATE OR REPLACE VIEW base_inner AS SELECT at, x FROM base WHERE x > 50;
+SELECT count(*) FROM base_outer;
+SELECT tidemark.wait_until_maintained('base_outer');
+SELECT count(*) FROM tidemark.verify('base_outer');
+SELECT rows FROM tidemark.continuous_views WHERE view = 'base_outer'::regclass;
+-- a rule of the view that reads the stream is not the view
+CREATE TABLE base_log (at timestamp, x int, n bigint);
+CREATE RULE base_rule AS ON INSERT TO base_outer DO INSTEAD INSERT INTO base_log SELECT at, -x, 0 FROM base WHERE x > 90;
+INSERT INTO base_outer VALUES ('2024-01-01', 0, 0);
+SELECT count(*), max(x) FROM base_log;
+-- a temporary table of the name is not the view
+CREATE TEMP TABLE base_view (x int);
+CREATE MATERIALIZED VIEW public.base_view WITH (tidemark.continuous) AS SELECT at FROM base;
+SET tidemark.continuous_views = on;
+CREATE TEMP TABLE base_view_2 (x int);
+CREATE VIEW public.base_view_2 AS SELECT at FROM base;
+CREATE VIEW base_view_3 AS SELECT at FROM base;
+RESET tidemark.continuous_views;
+SELECT view FROM tidemark.continuous_views WHERE stream = 'base'::regclass ORDER BY view::text;
+DROP TABLE base CASCADE;

@@ -60,11 +60,10 @@ enum view_column
 enum frontier_column
 {
 	Anum_frontier_relid = 1,
+	Anum_frontier_mat,
 	Anum_frontier_frontier,
 	Anum_frontier_rows,
-	Anum_frontier_corrections,
-	Anum_frontier_first,
-	Anum_frontier_mat
+	Anum_frontier_corrections
 };
 
 typedef struct CacheEntry
@@ -314,11 +313,14 @@ view_lookup(Oid relid, ContinuousView *view)
 	return entry->is_view;
 }
 
-/* One OID column of tidemark.view, for all rows or those of one stream; sorted, without repeats. */
+/*
+ * The first column of a table of the catalogue, for all rows or those that have `value` in the column
+ * `of`; sorted.
+ */
 static List *
-oids_of_views(AttrNumber column, Oid stream)
+oids_of_rows(const char *name, AttrNumber of, Oid value)
 {
-	Oid table = catalog_table("view");
+	Oid table = catalog_table(name);
 	List *oids = NIL;
 	Relation rel;
 	SysScanDesc scan;
@@ -331,11 +333,11 @@ oids_of_views(AttrNumber column, Oid stream)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool isnull;
-		Datum on = heap_getattr(tuple, Anum_view_stream, RelationGetDescr(rel), &isnull);
-		Datum oid = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+		Datum first = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
 
-		if (!OidIsValid(stream) || DatumGetObjectId(on) == stream)
-			oids = list_append_unique_oid(oids, DatumGetObjectId(oid));
+		if (of == InvalidAttrNumber ||
+			DatumGetObjectId(heap_getattr(tuple, of, RelationGetDescr(rel), &isnull)) == value)
+			oids = lappend_oid(oids, DatumGetObjectId(first));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -346,19 +348,13 @@ oids_of_views(AttrNumber column, Oid stream)
 List *
 views_of_stream(Oid stream)
 {
-	return oids_of_views(Anum_view_relid, stream);
+	return oids_of_rows("view", Anum_view_stream, stream);
 }
 
 List *
-mats_of_stream(Oid stream)
+all_streams(void)
 {
-	return oids_of_views(Anum_view_mat, stream);
-}
-
-List *
-streams_with_views(void)
-{
-	return oids_of_views(Anum_view_stream, InvalidOid);
+	return oids_of_rows("stream", InvalidAttrNumber, InvalidOid);
 }
 
 Frontier
@@ -373,10 +369,10 @@ frontier_read(Oid view, Snapshot snapshot)
 									  view, snapshot, values, nulls))
 	{
 		result.found = true;
+		result.mat = DatumGetObjectId(values[Anum_frontier_mat - 1]);
 		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
 		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
 		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);
-		result.mat = DatumGetObjectId(values[Anum_frontier_mat - 1]);
 	}
 	return result;
 }

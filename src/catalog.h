@@ -41,11 +41,8 @@ extern bool view_lookup(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
-/* OIDs of their materialised parts. */
-extern List *mats_of_stream(Oid stream);
-
-/* OIDs of the streams that have continuous views. */
-extern List *streams_with_views(void);
+/* OIDs of the streams. */
+extern List *all_streams(void);
 
 /* What the row of a view in tidemark.frontier says in a snapshot. */
 typedef struct Frontier
@@ -53,7 +50,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
-	Oid mat; /* the table whose rows these are: an older snapshot may see those of an older one */
+	Oid mat;	/* the materialised part that it is about */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 

@@ -22,6 +22,7 @@ use PostgreSQL::Test::Utils;
 
 my $script = ($ENV{TIDEMARK_ROOT} // abs_path(dirname(__FILE__) . '/..')) . '/scripts/kafka';
 my @started;
+my @producers;
 
 # Starts a broker of its own, on a free port.
 sub start
@@ -85,7 +86,10 @@ sub payments_in_background
 	my @command =
 	  ($script, 'payments', $self->{dir}, $topic, map { ("--$_", $options{$_}) } sort keys %options);
 
-	return IPC::Run::start(\@command, '<', \'', '>', \my $output, '2>', \my $error);
+	my $producer = IPC::Run::start(\@command, '<', \'', '>', \my $output, '2>', \my $error);
+
+	push @producers, $producer;
+	return $producer;
 }
 
 # A list of [first offset, next offset], by partition.
@@ -128,6 +132,7 @@ sub new_node
 END
 {
 	my $status = $?;
+	eval { $_->kill_kill } for grep { $_->pumpable } @producers;
 	eval { $_->kill9 } for @started;
 	$? = $status;
 }

@@ -80,10 +80,10 @@ exact_sum_add_float8(PG_FUNCTION_ARGS)
 {
 	ExactSum *sum;
 
-	if (PG_ARGISNULL(1))
-		RETURN_STATE_UNCHANGED(fcinfo);
+	/* A moving aggregate's state may not be null, even if all it has seen is. */
 	sum = state_to_add_to(fcinfo);
-	exact_sum_add(sum, PG_GETARG_FLOAT8(1));
+	if (!PG_ARGISNULL(1))
+		exact_sum_add(sum, PG_GETARG_FLOAT8(1));
 	PG_RETURN_POINTER(sum);
 }
 
@@ -92,10 +92,10 @@ exact_sum_add_float4(PG_FUNCTION_ARGS)
 {
 	ExactSum *sum;
 
-	if (PG_ARGISNULL(1))
-		RETURN_STATE_UNCHANGED(fcinfo);
+	/* A moving aggregate's state may not be null, even if all it has seen is. */
 	sum = state_to_add_to(fcinfo);
-	exact_sum_add(sum, PG_GETARG_FLOAT4(1));
+	if (!PG_ARGISNULL(1))
+		exact_sum_add(sum, PG_GETARG_FLOAT4(1));
 	PG_RETURN_POINTER(sum);
 }
 

@@ -1,9 +1,10 @@
 /*
  * csv.c: a CSV line to columns.
  *
- * A record is one line as COPY … (FORMAT csv) writes it, with or without its end. The fields are the foreign
- * table's columns in their order, without those of metadata; more or fewer are an error. A field that was never
- * quoted and is equal to the option "null" is NULL. A quoted field may hold delimiters and line ends.
+ * A record is one line as COPY … (FORMAT csv) writes it, with or without its end. The fields are
+ * the foreign table's columns in their order, without those of metadata; more or fewer are an
+ * error. A field that was never quoted and is equal to the option "null" is NULL. A quoted field
+ * may hold delimiters and line ends.
  */
 #include "tidemark.h"
 

@@ -1,11 +1,13 @@
 /*
  * decoder.c: a record to the columns of a target, whatever its format.
  *
- * A decoder is made once for a foreign table and a target (the foreign table itself in a scan, a stream in
- * ingestion) and holds, for each target column that takes something, where that comes from: the payload, through
- * the reader of the format, or the metadata. The types are the target's: a field is read as what it is stored as.
+ * A decoder is made once for a foreign table and a target (the foreign table itself in a scan, a
+ * stream in ingestion) and holds, for each target column that takes something, where that comes
+ * from: the payload, through the reader of the format, or the metadata. The types are the target's:
+ * a field is read as what it is stored as.
  *
- * record_decode() keeps nothing between records but lookup caches; an error leaves the decoder usable.
+ * record_decode() keeps nothing between records but lookup caches; an error leaves the decoder
+ * usable.
  */
 #include "tidemark.h"
 
@@ -29,7 +31,7 @@ struct RecordDecoder
 	const MetadataColumn *current_metadata;
 };
 
-/* The foreign table's columns that are not metadata, by attribute number: their position, else -1. */
+/* By attribute number, the position among the columns of the payload; -1 for metadata. */
 static int *
 payload_positions(Oid foreign_table, const TopicOptions *options, int *n_positions)
 {
@@ -146,6 +148,15 @@ say_where(void *arg)
 		errcontext("column \"%s\"", column->name);
 }
 
+/* A payload that no column takes is not looked at: one can find a bad record that way. */
+static inline bool
+has_payload(const RecordDecoder *decoder, const KafkaRecord *record)
+{
+	if (decoder->payload.n_columns == 0 || record->payload == NULL)
+		return false;
+	return record->payload_len > 0 || decoder->payload.options.format == FORMAT_RAW;
+}
+
 void
 record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values, bool *nulls)
 {
@@ -156,8 +167,7 @@ record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values, 
 	decoder->current_metadata = NULL;
 	error_context_stack = &where;
 
-	if (record->payload_len > 0 ||
-		(record->payload && decoder->payload.options.format == FORMAT_RAW))
+	if (has_payload(decoder, record))
 		decoder->read(&decoder->payload, record->payload, record->payload_len, values, nulls);
 	for (int i = 0; i < decoder->n_metadata; i++)
 	{

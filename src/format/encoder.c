@@ -1,14 +1,15 @@
 /*
  * encoder.c: columns to records, the inverse of decoder.c: what is written reads back as it was.
  *
- * - json: an object with the fields in the order of the columns, objects within it for paths. Numbers and
- *   booleans as such, json and jsonb nested as they are, arrays and rows as array_to_json and row_to_json write
- *   them, all else as strings. JSON has no NaN or infinity: they are strings, which the type's input reads.
+ * - json: an object with the fields in the order of the columns, objects within it for paths.
+ *   Numbers and booleans as such, json and jsonb nested as they are, arrays and rows as
+ *   array_to_json and row_to_json write them, all else as strings. JSON has no NaN or infinity:
+ *   they are strings, which the type's input reads.
  * - csv: as COPY … (FORMAT csv) writes it, without the line's end.
  * - raw: the one column's bytes or text; null is a tombstone.
  *
- * A timestamp with time zone is written in UTC. Text is written as UTF-8. The key is the column of metadata
- * "key" or, where that is missing or null, the text of the table's key_column.
+ * A timestamp with time zone is written in UTC. Text is written as UTF-8. The key is the column of
+ * metadata "key" or, where that is missing or null, the text of the table's key_column.
  */
 #include "tidemark.h"
 
@@ -59,6 +60,7 @@ typedef struct OutColumn
 typedef struct OutField
 {
 	char *name;
+	char *written;		   /* the name as JSON, with the colon */
 	int column;			   /* -1: an object */
 	struct OutField *next; /* in the same object */
 	struct OutField *first;
@@ -174,6 +176,24 @@ place_field(RecordEncoder *encoder, int i)
 	field->column = i;
 }
 
+/* Names are written with each record: as JSON once. */
+static void
+write_names(OutField *object)
+{
+	for (OutField *field = object->first; field; field = field->next)
+	{
+		StringInfoData written;
+
+		initStringInfo(&written);
+		if (field != object->first)
+			appendStringInfoString(&written, ", ");
+		escape_json(&written, field->name);
+		appendStringInfoString(&written, ": ");
+		field->written = written.data;
+		write_names(field);
+	}
+}
+
 /* The format's own, once all columns are known. */
 static void
 prepare_format(RecordEncoder *encoder)
@@ -183,6 +203,7 @@ prepare_format(RecordEncoder *encoder)
 	{
 		for (int i = 0; i < encoder->n_columns; i++)
 			place_field(encoder, i);
+		write_names(encoder->root);
 	}
 	if (encoder->options.format == FORMAT_RAW && encoder->n_columns != 1)
 		ereport(ERROR,
@@ -374,6 +395,8 @@ json_write_value(StringInfo out, OutColumn *column, Datum value)
 	if (column->style == STYLE_BARE || is_number_of_time(column) ||
 		(column->style == STYLE_NUMBER && strpbrk(written, "Nny") == NULL))
 		appendStringInfoString(out, written);
+	else if (is_timestamp(column))
+		appendStringInfo(out, "\"%s\"", written);
 	else
 		escape_json(out, written);
 }
@@ -387,10 +410,7 @@ json_write_object(StringInfo out, RecordEncoder *encoder, const OutField *object
 	{
 		OutColumn *column = field->column >= 0 ? &encoder->columns[field->column] : NULL;
 
-		if (field != object->first)
-			appendStringInfoString(out, ", ");
-		escape_json(out, field->name);
-		appendStringInfoString(out, ": ");
+		appendStringInfoString(out, field->written);
 		if (column == NULL)
 			json_write_object(out, encoder, field, values, nulls);
 		else if (nulls[column->source])

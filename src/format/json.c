@@ -1,19 +1,21 @@
 /*
  * json.c: a JSON object to columns, in one pass.
  *
- * The scanner checks the whole payload (RFC 8259; one object and nothing after it) and remembers where the fields
- * lie that some column takes: a span of the payload each. Only then are values made of the spans. So a
- * repeated field costs nothing and its last value counts, and syntax errors come before those of values.
+ * The scanner checks the whole payload (RFC 8259; one object and nothing after it) and remembers
+ * where the fields lie that some column takes: a span of the payload each. Only then are values
+ * made of the spans. So a repeated field costs nothing and its last value counts, and syntax errors
+ * come before those of values.
  *
- * Fields are found by name in a tree, for paths such as "a.b" have levels. Producers write the fields of every
- * record in the same order, so each level keeps, for the i-th field, what the i-th field of the record before
- * was called and where it led: most lookups are one memcmp.
+ * Fields are found by name in a tree, for paths such as "a.b" have levels. Producers write the
+ * fields of every record in the same order, so each level keeps, for the i-th field, what the i-th
+ * field of the record before was called and where it led: most lookups are one memcmp.
  *
  *	{"createTime": "2023-09-20 22:19:02.224", "order": {"id": 7}}
  *	  ^ seen[0]                                 ^ seen[1] -> node "order", its own seen[0] -> "id"
  *
- * The payload is checked as UTF-8 (and converted where the server's encoding is another) before the scan, so spans
- * are valid text; NUL can't occur in it, and \u0000 is refused where a value is made of it.
+ * The payload is checked as UTF-8 (and converted where the server's encoding is another) before the
+ * scan, so spans are valid text; NUL can't occur in it, and \u0000 is refused where a value is made
+ * of it.
  */
 #include "tidemark.h"
 
@@ -208,17 +210,20 @@ syntax_error(const Scanner *s, const char *what)
 	if (s->p >= s->end)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 						errmsg("invalid JSON: it ends where %s is expected", what)));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("invalid JSON: %s is expected at byte %zu, not \"%.*s\"", what, (size_t) (s->p - s->start),
-					pg_mbcliplen(s->p, (int) Min(s->end - s->p, 20), 20), s->p)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+					errmsg("invalid JSON: %s is expected at byte %zu, not \"%.*s\"", what,
+						   (size_t) (s->p - s->start),
+						   pg_mbcliplen(s->p, (int) Min(s->end - s->p, 20), 20), s->p)));
 }
 
 static inline void
 skip_space(Scanner *s)
 {
-	while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
-		s->p++;
+	const char *p = s->p;
+
+	while (p < s->end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
+		p++;
+	s->p = p;
 }
 
 static inline void
@@ -250,6 +255,37 @@ scan_escape(Scanner *s)
 		syntax_error(s, "an escape");
 }
 
+/*
+ * To the first byte that is not an ordinary one of a string: a quote, a backslash or a control
+ * character. Eight bytes at a time: a byte of x less than n, n <= 128, borrows into its highest bit
+ * (Bit Twiddling Hacks, "determine if a word has a byte less than n"); bytes above 127 are masked
+ * out by ~x.
+ */
+static inline const char *
+skip_plain(const char *p, const char *end)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+
+	while (end - p >= 8)
+	{
+		uint64 x;
+		uint64 quote;
+		uint64 backslash;
+
+		memcpy(&x, p, 8);
+		quote = x ^ (ones * '"');
+		backslash = x ^ (ones * '\\');
+		if ((((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) |
+			 ((backslash - ones) & ~backslash)) &
+			(ones << 7))
+			break;
+		p += 8;
+	}
+	while (p < end && *p != '"' && *p != '\\' && (unsigned char) *p >= 0x20)
+		p++;
+	return p;
+}
+
 /* From the opening quote to behind the closing one; tells whether there are escapes. */
 static inline bool
 scan_string(Scanner *s)
@@ -259,8 +295,7 @@ scan_string(Scanner *s)
 	s->p++;
 	for (;;)
 	{
-		while (s->p < s->end && *s->p != '"' && *s->p != '\\' && (unsigned char) *s->p >= 0x20)
-			s->p++;
+		s->p = skip_plain(s->p, s->end);
 		if (s->p >= s->end)
 			syntax_error(s, "the end of a string");
 		if (*s->p == '"')
@@ -284,10 +319,13 @@ at_digit(const Scanner *s)
 static inline void
 scan_digits(Scanner *s)
 {
-	if (!at_digit(s))
+	const char *p = s->p;
+
+	while (p < s->end && (unsigned char) (*p - '0') <= 9)
+		p++;
+	if (p == s->p)
 		syntax_error(s, "a digit");
-	while (at_digit(s))
-		s->p++;
+	s->p = p;
 }
 
 static inline void

@@ -1,9 +1,10 @@
 /*
  * metadata.c: key, topic, partition, offset, timestamp and headers of a record as columns.
  *
- * Headers are a list of names and bytes, in which a name may come again. As json or jsonb they are an object
- * (so that headers->>'trace' works): a name that comes again has an array of its values in their order, and bytes that
- * are not valid text are written as bytea writes them, "\x…". Nothing is left out.
+ * Headers are a list of names and bytes, in which a name may come again. As json or jsonb they are
+ * an object (so that headers->>'trace' works): a name that comes again has an array of its values
+ * in their order, and bytes that are not valid text are written as bytea writes them, "\x…".
+ * Nothing is left out.
  */
 #include "tidemark.h"
 

@@ -22,8 +22,9 @@ extern void metadata_check_type(const char *column, RecordMetadata metadata, Oid
 extern Datum metadata_read(MetadataColumn *column, const KafkaRecord *record, bool *isnull);
 
 /*
- * A record's headers as jsonb: an object of text values (null for none, "\x…" for bytes that are not text, an array for a
- * name that occurs more than once), or null without headers. For dead letters too.
+ * A record's headers as jsonb: an object of text values (null for none, "\x…" for bytes that are
+ * not text, an array for a name that occurs more than once), or null without headers. For dead
+ * letters too.
  */
 extern Datum record_headers_jsonb(const KafkaRecord *record, bool *isnull);
 

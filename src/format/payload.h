@@ -28,8 +28,9 @@ typedef struct PayloadReader
 } PayloadReader;
 
 /*
- * Each format: *_reader_create sets reader->format, in the current context; *_read sets those of values and
- * nulls that are among the columns (all are null before). payload is bytes as they came, not empty but for raw.
+ * Each format: *_reader_create sets reader->format, in the current context; *_read sets those of
+ * values and nulls that are among the columns (all are null before). payload is bytes as they came,
+ * not empty but for raw.
  */
 extern void json_reader_create(PayloadReader *reader);
 extern void json_read(PayloadReader *reader, const char *payload, size_t length, Datum *values,

@@ -1,8 +1,8 @@
 /*
  * raw.c: the whole payload to one column.
  *
- * A bytea column takes the bytes as they are; a column of any other type takes them as text, which has
- * to be UTF-8. The foreign table has exactly one column that is not of metadata.
+ * A bytea column takes the bytes as they are; a column of any other type takes them as text, which
+ * has to be UTF-8. The foreign table has exactly one column that is not of metadata.
  */
 #include "tidemark.h"
 

@@ -1,10 +1,10 @@
 /*
  * value.c: one value as text to a Datum of a column's type.
  *
- * Whatever the type's input function accepts is accepted here, with the same result and the same error. The
- * fast paths below are only short cuts for the spellings that machines write: each either recognises its
- * whole input and gives exactly what the input function would give, or gives up and leaves it to the input
- * function. In particular
+ * Whatever the type's input function accepts is accepted here, with the same result and the same
+ * error. The fast paths below are only short cuts for the spellings that machines write: each
+ * either recognises its whole input and gives exactly what the input function would give, or gives
+ * up and leaves it to the input function. In particular
  *
  * - floats are rounded once, correctly (to the nearest, ties to even), as strtod rounds them;
  * - timestamps depend on neither DateStyle nor, with a zone in the text, on TimeZone.
@@ -141,8 +141,9 @@ static const uint64 powers_of_ten[] = {UINT64CONST(1),
 
 /*
  * digits / 10^scale, correctly rounded, for scale <= 18 and digits > 0. The quotient of digits,
- * shifted to fill 128 bits, has at least 64 bits, more than the 53 of a double and one to round by; the remainder
- * tells whether anything follows them. The result is between 1e-18 and 2^64, so it is a normal number.
+ * shifted to fill 128 bits, has at least 64 bits, more than the 53 of a double and one to round by;
+ * the remainder tells whether anything follows them. The result is between 1e-18 and 2^64, so it is
+ * a normal number.
  */
 static double
 divide_exactly(uint64 digits, int scale)

@@ -45,12 +45,15 @@ extern void value_reader_init(ValueReader *reader, Oid type, int32 typmod,
 							  TimestampFormat timestamp_format);
 
 /*
- * The value that text (of length bytes, without a terminator, valid in the server's encoding) stands
- * for. Raises the error of the type's input function.
+ * The value that text (of length bytes, without a terminator, valid in the server's encoding)
+ * stands for. Raises the error of the type's input function.
  */
 extern Datum value_from_text(ValueReader *reader, const char *text, size_t length);
 
-/* Payload or key bytes, in UTF-8, as text in the server's encoding: checked, copied only if converted. */
+/*
+ * Payload or key bytes, in UTF-8, as text in the server's encoding: checked, and copied only where
+ * they must be converted.
+ */
 extern const char *text_from_bytes(const char *bytes, size_t *length);
 
 /* Milliseconds since 1970 as timestamptz; raises an error out of range. */

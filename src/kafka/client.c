@@ -1,18 +1,19 @@
 /*
  * client.c: a librdkafka handle in a PostgreSQL process.
  *
- * librdkafka runs threads, and PostgreSQL's functions must not be called from them. So there is not one
- * callback: logs, errors and delivery reports are events in a queue, which client_serve() empties
- * in the backend's own thread. The threads that librdkafka starts block all signals, so PostgreSQL's handlers
- * run where they should.
+ * librdkafka runs threads, and PostgreSQL's functions must not be called from them. So there is not
+ * one callback: logs, errors and delivery reports are events in a queue, which client_serve()
+ * empties in the backend's own thread. The threads that librdkafka starts block all signals, so
+ * PostgreSQL's handlers run where they should.
  *
- * Waiting is always for two things at once: the process latch, and a pipe that librdkafka writes a byte to
- * when a watched queue is no longer empty. The order that loses no wake-up is: empty the pipe, look into the
- * queues, wait.
+ * Waiting is always for two things at once: the process latch, and a pipe that librdkafka writes a
+ * byte to when a watched queue is no longer empty. The order that loses no wake-up is: empty the
+ * pipe, look into the queues, wait.
  *
- * A handle belongs to the memory context in which it was opened: an error, a cancelled statement or the end of the
- * transaction resets that context, and the callback destroys the handle. What lives longer (a worker's)
- * is destroyed when the process exits, before exit() takes away what its threads use.
+ * A handle belongs to the memory context in which it was opened: an error, a cancelled statement or
+ * the end of the transaction resets that context, and the callback destroys the handle. What lives
+ * longer (a worker's) is destroyed when the process exits, before exit() takes away what its
+ * threads use.
  */
 #include "tidemark.h"
 
@@ -194,10 +195,12 @@ client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid us
 	if (client->handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not create a Kafka client for topic \"%s\"", client->topic_name),
-				 errdetail("%s", error)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+			 errmsg("could not create a Kafka client for topic \"%s\"", client->topic_name),
+			 errdetail("%s", error),
+			 errhint("Check the options of the server, the user mapping and the foreign table.")));
 	}
 
 	/* From here on nothing is lost, whatever is raised. */
@@ -245,7 +248,7 @@ serve_log(KafkaClient *client, rd_kafka_event_t *event)
 							   errhidestmt(true), errhidecontext(true)));
 }
 
-/* Keeps the last complaint; one that gives the reason is not displaced by "all brokers are down". */
+/* Keeps the last complaint; a reason is not displaced by "all brokers are down". */
 static void
 serve_error(KafkaClient *client, rd_kafka_event_t *event)
 {

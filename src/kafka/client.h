@@ -37,8 +37,9 @@ typedef struct KafkaClient
 
 /*
  * Makes the handle in the current context, whose reset or deletion frees it, as does the end of the
- * process. settings is pairs of property and value, ended by NULL, that hold unless the user's options say otherwise.
- * Raises an error for options that librdkafka does not take; does not wait for the broker.
+ * process. defaults is pairs of property and value, ended by NULL, that hold unless the user's
+ * options say otherwise. Raises an error for options that librdkafka does not take; does not wait
+ * for the broker.
  */
 extern void client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid userid,
 						const char *const *defaults);
@@ -51,7 +52,8 @@ extern void client_serve(KafkaClient *client);
 extern void client_watch_queue(KafkaClient *client, rd_kafka_queue_t *queue);
 
 /*
- * Waits for a watched queue, the process latch or the time. Returns false when it was the latch, which is then reset.
+ * Waits for a watched queue, the process latch or the time. Returns false when it was the latch,
+ * which is then reset.
  */
 extern bool client_wait(KafkaClient *client, long timeout_ms);
 
@@ -70,7 +72,8 @@ extern rd_kafka_resp_err_t client_request(KafkaClient *client, KafkaRequest requ
 extern char *client_failure(const KafkaClient *client, rd_kafka_resp_err_t code, const char *what);
 
 /*
- * The number of partitions of the client's topic, 0 when it doesn't exist, -1 with *error on failure.
+ * The number of partitions of the client's topic, 0 when it doesn't exist, -1 with *error on
+ * failure.
  */
 extern int client_partitions(KafkaClient *client, int timeout_ms, char **error);
 

@@ -1,17 +1,18 @@
 /*
  * consumer.c: reading partitions of a topic from offsets that the caller knows.
  *
- * This is librdkafka's "simple consumer": no group decides what is read, nothing is rebalanced, and no
- * right on a group is needed. The group's name, if the user gives one, only receives the offsets that
- * kafka_consumer_commit_group() reports for lag tools.
+ * This is librdkafka's "simple consumer": no group decides what is read, nothing is rebalanced, and
+ * no right on a group is needed. The group's name, if the user gives one, only receives the offsets
+ * that kafka_consumer_commit_group() reports for lag tools.
  *
- * All partitions are fetched into one queue, whose filling wakes the process. librdkafka bounds what waits
- * in it (queued.max.messages.kbytes, for all partitions together).
+ * All partitions are fetched into one queue, whose filling wakes the process. librdkafka bounds
+ * what waits in it (queued.max.messages.kbytes, for all partitions together).
  *
- * What is promised of records: those of one partition come in the order of their offsets, none is left
- * out between the offset that was assigned and kafka_consumer_position(), and an offset that the broker no longer has
- * is reported, never replaced by another one (auto.offset.reset=error). A record is freed by
- * kafka_record_release(), or with the consumer: the slots remember those that are out.
+ * What is promised of records: those of one partition come in the order of their offsets, none is
+ * left out between the offset that was assigned and kafka_consumer_position(), and an offset that
+ * the broker no longer has is reported, never replaced by another one (auto.offset.reset=error). A
+ * record is freed by kafka_record_release(), or with the consumer: the slots remember those that
+ * are out.
  */
 #include "tidemark.h"
 
@@ -52,8 +53,9 @@ struct KafkaConsumer
 };
 
 /*
- * A fetcher that finds the queue full looks again after a second, so the queue must hold what a fast reader takes in that time, or
- * reading stalls: 100,000 records, librdkafka's default, are a quarter of it.
+ * A fetcher that finds the queue full looks again after a second, so the queue must hold what a
+ * fast reader takes in that time, or reading stalls: 100,000 records, librdkafka's default, are a
+ * quarter of it.
  */
 static const char *const consumer_defaults[] = {"queued.min.messages",
 												"500000",

@@ -1,5 +1,6 @@
 /*
- * consumer.h: reading a topic: assign, poll, offsets. Used by the foreign table's scan and by ingestion.
+ * consumer.h: reading a topic: assign, poll, offsets. Used by the foreign table's scan and by
+ * ingestion.
  */
 #ifndef TIDEMARK_KAFKA_CONSUMER_H
 #define TIDEMARK_KAFKA_CONSUMER_H
@@ -25,8 +26,8 @@ typedef struct KafkaRecord
 
 /*
  * A consumer for a foreign table of tidemark_kafka, with the rights (user mapping) of userid. It
- * lives as long as the current memory context: a reset callback frees the librdkafka handles on every
- * path. Raises an error for wrong options; does not wait for the broker.
+ * lives as long as the current memory context: a reset callback frees the librdkafka handles on
+ * every path. Raises an error for wrong options; does not wait for the broker.
  */
 extern KafkaConsumer *kafka_consumer_open(Oid foreign_table, Oid userid);
 extern void kafka_consumer_close(KafkaConsumer *consumer);
@@ -40,7 +41,8 @@ extern const char *kafka_consumer_topic(KafkaConsumer *consumer);
 extern int kafka_consumer_partitions(KafkaConsumer *consumer, int timeout_ms, char **error);
 
 /*
- * The broker's first and end offsets (end: of the next record) of one partition. False on failure, with *error.
+ * The broker's first and end offsets (end: of the next record) of one partition. False on failure,
+ * with *error.
  */
 extern bool kafka_consumer_watermarks(KafkaConsumer *consumer, int32 partition, int64 *first,
 									  int64 *end, int timeout_ms, char **error);
@@ -60,14 +62,14 @@ extern bool kafka_consumer_offsets_for_time(KafkaConsumer *consumer, int n, cons
 											int64 time_ms, int64 *offsets, int timeout_ms,
 											char **error);
 
-/* Reads partitions[i] from offsets[i] on; replaces what was assigned. Never from a group's offsets. */
+/* Reads partitions[i] from offsets[i] on, never from a group's; replaces what was assigned. */
 extern void kafka_consumer_assign(KafkaConsumer *consumer, int n, const int32 *partitions,
 								  const int64 *offsets);
 
 /*
- * The offset up to which everything of an assigned partition has been read, or has nothing to read: it
- * passes over compacted records, aborted transactions and the marks that end transactions, which take
- * offsets but are no records. Counts the records of the last poll as read. -1: not assigned.
+ * The offset up to which everything of an assigned partition has been read, or has nothing to read:
+ * it passes over compacted records, aborted transactions and the marks that end transactions, which
+ * take offsets but are no records. Counts the records of the last poll as read. -1: not assigned.
  */
 extern int64 kafka_consumer_position(KafkaConsumer *consumer, int32 partition);
 
@@ -86,15 +88,18 @@ typedef struct KafkaTrouble
 
 /*
  * Up to max records, waiting at most timeout_ms for the first; returns how many. Waits on the
- * process latch too (and resets it), so that signals and wake-ups end the wait; CHECK_FOR_INTERRUPTS
- * is called. Never raises for what the broker does: see *trouble.
+ * process latch too (and resets it), so that signals and wake-ups end the wait;
+ * CHECK_FOR_INTERRUPTS is called. Never raises for what the broker does: see *trouble.
  */
 extern int kafka_consumer_poll(KafkaConsumer *consumer, KafkaRecord *records, int max,
 							   int timeout_ms, KafkaTrouble *trouble);
 
 extern void kafka_record_release(KafkaRecord *record);
 
-/* Commits offsets to the broker's group, for lag tools only; never waits, never fails. No-op without group.id. */
+/*
+ * Commits offsets to the broker's group, for lag tools only; never waits, never fails. Does nothing
+ * without group.id.
+ */
 extern void kafka_consumer_commit_group(KafkaConsumer *consumer, int n, const int32 *partitions,
 										const int64 *offsets);
 

@@ -2,15 +2,18 @@
  * option.c: which options tidemark_kafka takes, where, and what they mean.
  *
  * One table names every option with the objects that may carry it. What is not in the table is
- * refused: librdkafka has properties that load libraries (plugin.library.paths, ssl.engine.location), run
- * commands (sasl.kerberos.kinit.cmd, into which the other Kerberos properties are pasted), or write
- * files, and whoever may create a server may not therefore run code as the server's operating-system user.
+ * refused: librdkafka has properties that load libraries (plugin.library.paths,
+ * ssl.engine.location), run commands (sasl.kerberos.kinit.cmd, into which the other Kerberos
+ * properties are pasted), or write files, and whoever may create a server may not therefore run
+ * code as the server's operating-system user.
  *
- * - A secret is accepted in a user mapping only, where pg_user_mappings hides it from others; anything
- *   else about security is accepted on the server only, so that a user mapping can't weaken it.
- * - A property that reads a file of the server is for superusers and members of pg_read_server_files.
- * - What makes the promises of this extension (acknowledgements, idempotence, offsets, isolation of
- *   the logs) is set by client.c and can't be given at all.
+ * - A secret is accepted in a user mapping only, where pg_user_mappings hides it from others;
+ *   anything else about security is accepted on the server only, so that a user mapping can't
+ *   weaken it.
+ * - A property that reads a file of the server is for superusers and members of
+ *   pg_read_server_files.
+ * - What makes the promises of this extension (acknowledgements, idempotence, offsets, logs) is set
+ *   by client.c and can't be given at all.
  *
  * Values of properties are tried on a scratch configuration by librdkafka itself.
  */
@@ -288,8 +291,8 @@ refuse_misplaced(const KafkaOption *option, int object)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" is a secret and belongs to a user mapping", option->name),
-				 errhint("Use CREATE USER MAPPING FOR … SERVER … OPTIONS (\"%s\" '…'): other users "
-						 "can't read it there.",
+				 errhint("Use CREATE USER MAPPING FOR … SERVER … OPTIONS (\"%s\" '…'): "
+						 "other users can't read it there.",
 						 option->name)));
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					errmsg("option \"%s\" does not belong to %s", option->name,

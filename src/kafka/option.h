@@ -65,8 +65,8 @@ extern void column_options_get(Oid foreign_table, AttrNumber attnum, const Topic
 extern int broker_timeout_get(Oid foreign_table);
 
 /*
- * Sets what the foreign table's server, userid's user mapping and the table itself say of librdkafka's
- * properties. Properties of the other kind of client are left out.
+ * Sets what the foreign table's server, userid's user mapping and the table itself say of
+ * librdkafka's properties. Properties of the other kind of client are left out.
  */
 extern void kafka_properties_apply(rd_kafka_conf_t *conf, rd_kafka_type_t type, Oid foreign_table,
 								   Oid userid);

@@ -1,16 +1,17 @@
 /*
  * producer.c: writing records, and knowing that they were written.
  *
- * The producer is idempotent: what librdkafka sends again after a lost answer is stored once, and the records of
- * a partition keep the order in which they were sent. kafka_producer_flush() returns when every record is acknowledged
- * by all in-sync replicas; the first that is not raises an error with its number, its partition and the reason.
- * librdkafka itself gives up on a record after message.timeout.ms, so that a flush ends.
+ * The producer is idempotent: what librdkafka sends again after a lost answer is stored once, and
+ * the records of a partition keep the order in which they were sent. kafka_producer_flush() returns
+ * when every record is acknowledged by all in-sync replicas; the first that is not raises an error
+ * with its number, its partition and the reason. librdkafka itself gives up on a record after
+ * message.timeout.ms, so that a flush ends.
  *
- * What does not follow is a transaction: records that were acknowledged before an error, or before a ROLLBACK,
- * stay in the topic.
+ * What does not follow is a transaction: records that were acknowledged before an error, or before
+ * a ROLLBACK, stay in the topic.
  *
- * Memory is bounded by librdkafka's queue (queue.buffering.max.kbytes); acknowledgements are counted as they
- * come in, in this process's own thread.
+ * Memory is bounded by librdkafka's queue (queue.buffering.max.kbytes); acknowledgements are
+ * counted as they come in, in this process's own thread.
  */
 #include "tidemark.h"
 
@@ -77,6 +78,12 @@ void
 kafka_producer_close(KafkaProducer *producer)
 {
 	client_close(&producer->client);
+}
+
+const char *
+kafka_producer_topic(KafkaProducer *producer)
+{
+	return producer->client.topic_name;
 }
 
 int

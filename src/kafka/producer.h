@@ -29,22 +29,28 @@ typedef struct OutgoingRecord
 } OutgoingRecord;
 
 /*
- * A producer for a foreign table of tidemark_kafka, with the rights (user mapping) of userid, that lives as long as
- * the current memory context. Raises an error for wrong options; does not wait for the broker.
+ * A producer for a foreign table of tidemark_kafka, with the rights (user mapping) of userid, that
+ * lives as long as the current memory context. Raises an error for wrong options; does not wait for
+ * the broker.
  */
 extern KafkaProducer *kafka_producer_open(Oid foreign_table, Oid userid);
 extern void kafka_producer_close(KafkaProducer *producer);
+
+extern const char *kafka_producer_topic(KafkaProducer *producer);
 
 /* As kafka_consumer_partitions. */
 extern int kafka_producer_partitions(KafkaProducer *producer, int timeout_ms, char **error);
 
 /*
- * Queues a record; waits, interruptibly, while the queue is full. Raises an error for this record or for an
- * earlier one that the broker has refused.
+ * Queues a record; waits, interruptibly, while the queue is full. Raises an error for this record
+ * or for an earlier one that the broker has refused.
  */
 extern void kafka_producer_send(KafkaProducer *producer, const OutgoingRecord *record);
 
-/* Waits, interruptibly, until the broker has acknowledged all records; raises an error when it hasn't one. */
+/*
+ * Waits, interruptibly, until the broker has acknowledged all records; raises an error for the first
+ * that it hasn't.
+ */
 extern void kafka_producer_flush(KafkaProducer *producer);
 
 #endif

@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
@@ -482,7 +483,16 @@ put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int pid)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* The ingest workers of this database; under tidemark.ingest_status. */
+static bool
+may_see(const WorkerSlot *slot)
+{
+	Oid owner = relation_owner(slot->stream);
+
+	return (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner)) ||
+		   has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+}
+
+/* The ingest workers of this database that the user may see; under tidemark.ingest_status. */
 Datum
 tidemark_ingest_workers(PG_FUNCTION_ARGS)
 {
@@ -498,7 +508,7 @@ tidemark_ingest_workers(PG_FUNCTION_ARGS)
 		slot = worker_shared->slots[i];
 		pid = slot.proc ? slot.proc->pid : 0;
 		LWLockRelease(&worker_shared->lock);
-		if (slot.kind == WORKER_INGEST && slot.database == MyDatabaseId)
+		if (slot.kind == WORKER_INGEST && slot.database == MyDatabaseId && may_see(&slot))
 			put_worker(result, &slot, pid);
 	}
 	return (Datum) 0;

@@ -34,6 +34,7 @@
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "stream/stream.h"
+#include "stream/time_index.h"
 #include "stream/watermark.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -86,13 +87,14 @@ add_constraints(Oid relid, const char *column, Oid type)
 			? psprintf("%s NOT IN ('-9223372036854775808', 9223372036854775807)", quoted)
 			: psprintf("pg_catalog.isfinite(%s)", quoted);
 
-	/* it may be left from an extension that was dropped */
-	if (OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true)))
-		run_ddl(
-			psprintf("ALTER TABLE %s DROP CONSTRAINT " FINITE_CONSTRAINT, qualified_name(relid)));
-	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, "
+	/* one may be left from before the extension was dropped */
+	const char *anew = OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true))
+						   ? "DROP CONSTRAINT " FINITE_CONSTRAINT ", "
+						   : "";
+
+	run_ddl(psprintf("ALTER TABLE %s %sALTER COLUMN %s SET NOT NULL, "
 					 "ADD CONSTRAINT " FINITE_CONSTRAINT " CHECK (%s)",
-					 qualified_name(relid), quoted, check));
+					 qualified_name(relid), anew, quoted, check));
 }
 
 static void
@@ -154,52 +156,6 @@ depend_on_column(Oid relid, AttrNumber attnum)
 	recordDependencyOn(&trigger, &column, DEPENDENCY_NORMAL);
 }
 
-/* Is there an index that scans by event time? */
-static bool
-has_time_index(Oid relid, AttrNumber attnum)
-{
-	Relation rel = relation_open(relid, NoLock);
-	List *indexes = RelationGetIndexList(rel);
-	ListCell *cell;
-
-	relation_close(rel, NoLock);
-	foreach (cell, indexes)
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-		bool leads = index->rd_index->indkey.values[0] == attnum && index->rd_index->indisvalid &&
-					 heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
-
-		index_close(index, AccessShareLock);
-		if (leads)
-			return true;
-	}
-	return false;
-}
-
-static void
-create_time_index(Oid relid, AttrNumber attnum, const char *kind)
-{
-	static const char *const brin_class[] = {"timestamp_minmax_multi_ops",
-											 "timestamptz_minmax_multi_ops",
-											 "date_minmax_multi_ops", "int8_minmax_multi_ops"};
-	static const Oid types[] = {TIMESTAMPOID, TIMESTAMPTZOID, DATEOID, INT8OID};
-	char *table = qualified_name(relid);
-	const char *column = quote_identifier(get_attname(relid, attnum, false));
-
-	if (strcmp(kind, "none") == 0 || has_time_index(relid, attnum))
-		return;
-	if (strcmp(kind, "btree") == 0)
-	{
-		run_ddl(psprintf("CREATE INDEX ON %s (%s)", table, column));
-		return;
-	}
-	for (int i = 0; i < lengthof(types); i++)
-		if (types[i] == get_atttype(relid, attnum))
-			run_ddl(
-				psprintf("CREATE INDEX ON %s USING brin (%s pg_catalog.%s) WITH (autosummarize)",
-						 table, column, brin_class[i]));
-}
-
 /* ---- the options ------------------------------------------------------------------------------------- */
 
 /* Refuses a text that is none of the choices. */
@@ -221,7 +177,7 @@ require_choice(const char *what, const char *value, const char *const *choices, 
 }
 
 static const char *const late_choices[] = {"keep", "drop", "divert"};
-static const char *const index_choices[] = {"btree", "brin", "none"};
+static const char *const index_choices[] = {"brin", "btree", "none"};
 
 static void
 require_late_table(const char *late_rows, Oid late_table, Oid stream)
@@ -360,7 +316,7 @@ tidemark_create_stream(PG_FUNCTION_ARGS)
 					   PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4), relid);
 
 	add_constraints(relid, column, type);
-	create_time_index(relid, attnum, index_kind);
+	time_index_create(relid, attnum, index_kind);
 	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
 	require_all_logged(relid);
 	tables = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);

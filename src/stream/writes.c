@@ -30,8 +30,6 @@
 #include "view/frontier.h"
 #include "worker/worker.h"
 
-bool writes_suppress_triggers = false;
-
 /* Event times at or below the guard. */
 typedef struct LateTimes
 {
@@ -86,9 +84,11 @@ end_write(Oid stream, LateTimes *late)
 	if (late->n == 0)
 		return;
 	qsort(late->times, late->n, sizeof(Ticks), compare_ticks);
-	frontier_lock_tables(stream);
 	AcceptInvalidationMessages();
 	views = views_of_stream(stream);
+	/* partitions that this statement did not touch: before views' locks, as for who truncates one */
+	if (views != NIL)
+		frontier_lock_tables(stream);
 	foreach (cell, views)
 		correct_view(lfirst_oid(cell), late->times, late->n);
 	pfree(late->times);
@@ -187,7 +187,7 @@ tidemark_on_write(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("tidemark.on_write is for AFTER ... FOR EACH STATEMENT triggers")));
-	if (writes_suppress_triggers || !stream_of_table(trigger->tg_relation, &stream))
+	if (!stream_of_table(trigger->tg_relation, &stream))
 		return PointerGetDatum(NULL);
 	CommandCounterIncrement();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))

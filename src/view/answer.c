@@ -12,6 +12,8 @@
  * - The frontier is read when the query runs, with the query's snapshot (tidemark.tail_start is stable,
  *   not immutable), and commits together with the materialised rows. So both parts fit, in
  *   every snapshot and in plans that are kept.
+ * - A view that was made anew has a new materialised table, which an older snapshot sees empty: the
+ *   frontier counts only if it is about the table that is read, else the tail is the whole batch query.
  * - The entry that carries the permission check on the view stays: from 16 on it is the subquery's own
  *   entry; on 15 the rule's OLD, which stays in the tail. What is below is read with the view owner's
  *   rights; the materialised table without a check, as only this hook reads it.
@@ -58,10 +60,19 @@ typedef struct TailStart
 	Ticks frontier;
 } TailStart;
 
+/* The frontier of the view's rows in mat; nothing where the snapshot has another's or none. */
+static Ticks
+frontier_of_table(Oid view, Oid mat, Snapshot snapshot)
+{
+	Frontier frontier = frontier_read(view, snapshot);
+
+	return frontier.found && frontier.mat == mat ? frontier.frontier : TICKS_MIN;
+}
+
 /*
- * tail_start(view, its materialised part, null of the event time's type, lookback): the first event time after the
- * view's frontier in the query's snapshot, less the lookback: where its tail's input begins; with a lookback of zero
- * its output. A snapshot that is older than the materialised part sees none of its rows: the tail is everything then.
+ * tail_start(view, its materialised table, null of the event time's type, lookback): the first event time
+ * after the view's frontier in the query's snapshot, less the lookback: where its tail's input begins;
+ * with a lookback of zero its output.
  */
 Datum
 tidemark_tail_start(PG_FUNCTION_ARGS)
@@ -81,22 +92,13 @@ tidemark_tail_start(PG_FUNCTION_ARGS)
 	if (memory->xmax == InvalidTransactionId || memory->xmin != snapshot->xmin ||
 		memory->xmax != snapshot->xmax || memory->command != snapshot->curcid)
 	{
-		Frontier frontier = frontier_read(PG_GETARG_OID(0), snapshot);
-
-		memory->frontier = frontier.mat == PG_GETARG_OID(1) ? frontier.frontier : TICKS_MIN;
+		memory->frontier = frontier_of_table(PG_GETARG_OID(0), PG_GETARG_OID(1), snapshot);
 		memory->xmin = snapshot->xmin;
 		memory->xmax = snapshot->xmax;
 		memory->command = snapshot->curcid;
 	}
 	PG_RETURN_DATUM(
 		event_time_datum(type, lookback_before(type, ticks_plus(memory->frontier, 1), lookback)));
-}
-
-static Const *
-regclass_constant(Oid relid)
-{
-	return makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(relid), false,
-					 true);
 }
 
 static Expr *
@@ -111,12 +113,15 @@ tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
 
 	*distance = *lookback;
 	get_typlenbyval(time_type, &length, &by_value);
-	arguments = list_make4(regclass_constant(view->relid), regclass_constant(view->mat),
+	arguments = list_make4(makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid),
+									 ObjectIdGetDatum(view->relid), false, true),
+						   makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid),
+									 ObjectIdGetDatum(view->mat), false, true),
 						   makeNullConst(time_type, -1, InvalidOid),
 						   makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval),
 									 IntervalPGetDatum(distance), false, false));
-	return (Expr *) makeFuncExpr(LookupFuncName(name, 4, types, false), time_type, arguments,
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return (Expr *) makeFuncExpr(LookupFuncName(name, lengthof(types), types, false), time_type,
+								 arguments, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
 static Query *
@@ -199,15 +204,21 @@ subquery_entry(Query *query, char *name)
 	return entry;
 }
 
+/*
+ * The two parts as one query. A barrier has to stand around the tail: the planner pulls a UNION ALL up past the one on
+ * its own entry. Materialised rows are all rows of the view: there is nothing to leak.
+ */
 static Query *
-union_all(Query *left, Query *right)
+union_all(Query *left, Query *right, bool security_barrier)
 {
 	Query *query = select_from(subquery_entry(left, "materialised"), left);
+	RangeTblEntry *tail = subquery_entry(right, "tail");
 	SetOperationStmt *operation = makeNode(SetOperationStmt);
 	RangeTblRef *references[2];
 	ListCell *cell;
 
-	query->rtable = lappend(query->rtable, subquery_entry(right, "tail"));
+	tail->security_barrier = security_barrier;
+	query->rtable = lappend(query->rtable, tail);
 	query->jointree = makeFromExpr(NIL, NULL);
 	for (int i = 0; i < 2; i++)
 	{
@@ -263,7 +274,7 @@ answer_entry(RangeTblEntry *entry, const ContinuousView *view)
 	if (shape.refusal)
 		return;
 	tail = tail_query(batch, view, &shape);
-	entry->subquery = union_all(materialised_query(view, tail), tail);
+	entry->subquery = union_all(materialised_query(view, tail), tail, entry->security_barrier);
 }
 
 static bool

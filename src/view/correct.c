@@ -25,11 +25,13 @@
 
 #include "access/xact.h"
 #include "catalog.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
@@ -127,10 +129,29 @@ start_anew(const ContinuousView *view, const Frontier *frontier)
 	materialised_changed(view->relid, TICKS_MIN, -frontier->rows, 1);
 }
 
+/*
+ * Locks the view and what its query reads, unless it is gone. Before the correction lock: whoever
+ * changes a definition holds these locks when it comes to that one.
+ */
+static bool
+lock_view_and_inputs(Oid relid)
+{
+	Shape shape;
+	Access access;
+
+	LockRelationOid(relid, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return false;
+	(void) slice_batch_query(relid, &shape, &access);
+	return true;
+}
+
 /* A view that is or was continuous, locked for correction; false if there is nothing to correct. */
 static bool
 begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
 {
+	if (!lock_view_and_inputs(relid))
+		return false;
 	frontier_lock_view(relid);
 	AcceptInvalidationMessages();
 	if (!view_lookup(relid, view))

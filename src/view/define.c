@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -113,15 +114,15 @@ insert_view(Oid relid, Oid stream, Oid mat, AttrNumber time_attnum)
 	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stream), ObjectIdGetDatum(mat),
 					  Int16GetDatum(time_attnum), CStringGetTextDatum(view_fingerprint(relid))};
-	Datum frontier[] = {ObjectIdGetDatum(relid), Int64GetDatum(TICKS_MIN), ObjectIdGetDatum(mat)};
-	Oid frontier_types[] = {OIDOID, INT8OID, OIDOID};
+	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
+	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition) "
 		"VALUES ($1, $2, $3, $4, $5)",
 		5, types, values, NULL);
 	(void) catalog_execute(
-		"INSERT INTO tidemark.frontier (relid, frontier, mat) VALUES ($1, $2, $3)", 3,
+		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
 		frontier_types, frontier, NULL);
 }
 
@@ -279,6 +280,45 @@ make_continuous_if_possible(Oid relid)
 				 shape.hint ? errhint("%s", shape.hint) : 0));
 }
 
+/*
+ * The view was replaced: those that are built on it have other rows now. They are batch queries until the maintainer
+ * has made them anew; whoever replaced this one need not own them.
+ */
+static void
+forget_dependents(Oid relid)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(relid)};
+	RoleSession session = catalog_begin();
+
+	if (SPI_execute_with_args(
+			"WITH RECURSIVE built_on(relid) AS (SELECT $1 UNION SELECT r.ev_class FROM built_on"
+			" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = "
+			"built_on.relid"
+			" AND d.classid = 'pg_rewrite'::regclass JOIN pg_rewrite r ON r.oid = d.objid)"
+			" UPDATE tidemark.view v SET definition = '' FROM built_on b"
+			" WHERE v.relid = b.relid AND v.relid <> $1 RETURNING v.relid",
+			1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+		elog(ERROR, "could not find what is built on view %u", relid);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+
+		catalog_invalidate(DatumGetObjectId(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	if (SPI_processed > 0)
+		worker_wake_at_commit();
+	catalog_end(session);
+}
+
+/* The view that a statement has just made: not one of the same name in another schema of the search path. */
+static Oid
+created_view(RangeVar *name)
+{
+	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
+}
+
 static void
 run_create_view(Utility *utility, ViewStmt *statement)
 {
@@ -289,9 +329,11 @@ run_create_view(Utility *utility, ViewStmt *statement)
 	if (!extension_installed())
 		return;
 	CommandCounterIncrement();
-	relid = RangeVarGetRelid(statement->view, NoLock, true);
+	relid = created_view(statement->view);
 	if (!OidIsValid(relid) || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
+	if (statement->replace)
+		forget_dependents(relid);
 	if (view_lookup(relid, &view))
 		define_rebuild(relid);
 	else if (tidemark_continuous_views && tidemark_preloaded)
@@ -369,7 +411,7 @@ run_create_continuous(Utility *utility, CreateTableAsStmt *statement)
 	create.statement = wrapper;
 	run_utility(&create);
 	CommandCounterIncrement();
-	make_continuous(RangeVarGetRelid(view->view, NoLock, false));
+	make_continuous(created_view(view->view));
 }
 
 static void

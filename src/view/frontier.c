@@ -71,6 +71,12 @@ static FrontierShared *shared = NULL;
 static HTAB *guards = NULL;
 
 /* Streams dropped in this transaction; in TopTransactionContext. */
+typedef struct Forgotten
+{
+	Oid stream;
+	int level; /* of the subtransaction: if that is rolled back, the stream is there again */
+} Forgotten;
+
 static List *forgotten = NIL;
 
 Size
@@ -204,17 +210,30 @@ frontier_publish(Oid stream, Ticks to)
 						errdetail("There is room for %d streams.", MAX_GUARDS)));
 }
 
+/* A stream whose drop was rolled back with a savepoint is not forgotten: its guard may be on its way. */
+static void
+keep_guards_of_streams(void)
+{
+	ListCell *cell;
+
+	foreach (cell, forgotten)
+		if (stream_exists(lfirst_oid(cell)))
+			forgotten = foreach_delete_current(forgotten, cell);
+}
+
 static void
 forget_guards(XactEvent event, void *arg)
 {
 	ListCell *cell;
 
+	if (event == XACT_EVENT_PRE_COMMIT)
+		keep_guards_of_streams();
 	if (event == XACT_EVENT_COMMIT)
 	{
 		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 		foreach (cell, forgotten)
 		{
-			GuardKey key = guard_key(lfirst_oid(cell));
+			GuardKey key = guard_key(((Forgotten *) lfirst(cell))->stream);
 
 			hash_search(guards, &key, HASH_REMOVE, NULL);
 		}
@@ -224,18 +243,45 @@ forget_guards(XactEvent event, void *arg)
 		forgotten = NIL;
 }
 
+static void
+keep_rolled_back(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
+				 void *arg)
+{
+	int level = GetCurrentTransactionNestLevel();
+	ListCell *cell;
+
+	foreach (cell, forgotten)
+	{
+		Forgotten *entry = lfirst(cell);
+
+		if (entry->level < level)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			forgotten = foreach_delete_current(forgotten, cell);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			entry->level = level - 1;
+	}
+}
+
 void
 frontier_forget_at_commit(Oid stream)
 {
 	static bool registered = false;
 	MemoryContext old;
+	Forgotten *entry;
 
 	if (shared == NULL)
 		return;
 	if (!registered)
+	{
 		RegisterXactCallback(forget_guards, NULL);
+		RegisterSubXactCallback(keep_rolled_back, NULL);
+	}
 	registered = true;
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	forgotten = lappend_oid(forgotten, stream);
+	entry = palloc(sizeof(Forgotten));
+	entry->stream = stream;
+	entry->level = GetCurrentTransactionNestLevel();
+	forgotten = lappend(forgotten, entry);
 	MemoryContextSwitchTo(old);
 }

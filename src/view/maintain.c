@@ -1,7 +1,7 @@
 /*
  * maintain.c: moving the frontiers of a database's continuous views towards their streams' watermarks.
  *
- * For each stream with continuous views, the maintainer goes through these states; it waits in none of
+ * For each stream, the maintainer goes through these states; it waits in none of
  * them, so one long transaction on one stream holds up no other stream:
  *
  *                 watermark above a frontier            writers of then have ended
@@ -11,9 +11,10 @@
  *            └───────────────────────────────────────────────────────────────────────────┘
  *                              every view's frontier is at the target
  *
- * Only views that were there when the writers were listed are appended to: a writer who did not know of a later one has
- * not corrected it, and would not be waited for. A stream without all its triggers is left alone (a dump is being
- * restored: its rows come before its triggers).
+ * A view that becomes continuous after that is not among those that go to the target: a writer that
+ * came after the list may have seen the guard, but not the view, and so would not correct it. It
+ * has its turn from the next look on. A stream without all its triggers is left alone: a dump is being
+ * restored, and its rows come before its triggers.
  *
  * APPENDING goes in steps of one transaction each, so that a view over a table that was full before is
  * materialised in the background with visible progress, and other streams get their turn. A step that
@@ -37,6 +38,7 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "stream/stream.h"
+#include "stream/time_index.h"
 #include "stream/watermark.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -74,10 +76,10 @@ typedef struct Progress
 	Phase phase;
 	Ticks target;				   /* where the frontiers are going */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
-	List *mats;					   /* materialised parts then; worker's context */
-	TimestampTz next_look;		   /* not before then */
-	Ticks step;					   /* a step goes no further than this, 0: not known yet */
-	Ticks start;				   /* the stream's least event time when step was set */
+	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
+	TimestampTz next_look; /* not before then */
+	Ticks step;			   /* a step goes no further than this, 0: not known yet */
+	Ticks start;		   /* the stream's least event time when step was set */
 } Progress;
 
 /* Of Progress; in TopMemoryContext. */
@@ -148,7 +150,7 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 typedef struct Watermark
 {
 	Ticks watermark;
-	Ticks greatest; /* event time seen */
+	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
 } Watermark;
 
 /* As the catalogue has it; TICKS_MIN: none yet. */
@@ -173,10 +175,12 @@ current_watermark(const Stream *stream, Watermark stored)
 	Watermark now = stored;
 	Ticks watermark;
 
-	(void) greatest_after(stream, stored.greatest, &now.greatest);
-	now.greatest = Max(now.greatest, stored.greatest);
 	if (!watermark_of_ingestion(stream->relid, &watermark))
+	{
+		(void) greatest_after(stream, stored.greatest, &now.greatest);
+		now.greatest = Max(now.greatest, stored.greatest);
 		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+	}
 	now.watermark = Max(watermark, stored.watermark);
 	return now;
 }
@@ -226,6 +230,9 @@ begin_step(void)
 							 GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
+	/* without statistics the planner would read the whole stream for a slice */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -331,28 +338,27 @@ set_step(Progress *progress, const Stream *stream)
 static Ticks
 step_target(const Progress *progress, Ticks frontier)
 {
+	if (progress->step == 0)
+		return progress->target;
 	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
 }
 
-/* Publishes the target, and remembers who has to end before, and which views' frontiers may go there. */
+/* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
 static void
-publish(Progress *progress, Ticks target, MemoryContext worker_context)
+list_views(Progress *progress, MemoryContext worker_context)
 {
 	MemoryContext old;
-	VirtualTransactionId *writers;
-	int n = 0;
+	List *views = views_of_stream(progress->stream);
+	ContinuousView view;
+	ListCell *cell;
 
 	old = MemoryContextSwitchTo(worker_context);
-	list_free(progress->mats);
-	progress->mats = mats_of_stream(progress->stream);
+	list_free(progress->views);
+	progress->views = NIL;
+	foreach (cell, views)
+		if (view_lookup(lfirst_oid(cell), &view))
+			progress->views = lappend_oid(progress->views, view.mat);
 	MemoryContextSwitchTo(old);
-	frontier_publish(progress->stream, target);
-	writers = frontier_writers(progress->stream);
-	while (VirtualTransactionIdIsValid(writers[n]))
-		n++;
-	progress->writers = MemoryContextAlloc(worker_context, (n + 1) * sizeof(*writers));
-	memcpy(progress->writers, writers, (n + 1) * sizeof(*writers));
-	progress->phase = PHASE_WAITING;
 }
 
 /* IDLE: looks whether the watermark has passed a frontier; if so, publishes it. */
@@ -361,17 +367,29 @@ look(Progress *progress, MemoryContext worker_context)
 {
 	Stream stream;
 	Ticks watermark = TICKS_MIN;
+	Ticks least;
 
 	begin_step();
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
 		watermark = advance_watermark(&stream);
-	if (watermark > least_frontier(progress->stream))
+	least = least_frontier(progress->stream);
+	if (watermark > least)
 	{
+		VirtualTransactionId *writers;
+		int n = 0;
+
 		progress->target = watermark;
-		if (progress->step == 0)
+		if (least == TICKS_MIN)
 			set_step(progress, &stream);
-		publish(progress, watermark, worker_context);
+		list_views(progress, worker_context);
+		frontier_publish(progress->stream, watermark);
+		writers = frontier_writers(progress->stream);
+		while (VirtualTransactionIdIsValid(writers[n]))
+			n++;
+		progress->writers = MemoryContextAlloc(worker_context, (n + 1) * sizeof(*writers));
+		memcpy(progress->writers, writers, (n + 1) * sizeof(*writers));
+		progress->phase = PHASE_WAITING;
 	}
 	end_step();
 }
@@ -419,9 +437,9 @@ advance_view(Oid relid, const Progress *progress)
 	if (!view.current)
 	{
 		define_rebuild(relid);
-		return false;
+		return true;
 	}
-	if (!list_member_oid(progress->mats, view.mat))
+	if (!list_member_oid(progress->views, view.mat))
 		return true;
 	frontier = frontier_read(relid, GetActiveSnapshot());
 	if (frontier.found && frontier.frontier < progress->target)
@@ -488,6 +506,17 @@ try_step(Oid view, const Progress *progress)
 	return arrived;
 }
 
+static void
+summarize(Oid relid)
+{
+	Stream stream;
+
+	begin_step();
+	if (stream_lookup(relid, &stream))
+		time_index_summarize(relid, stream.attnum);
+	end_step();
+}
+
 /* APPENDING: one step for each view that has not arrived. */
 static void
 append(Progress *progress)
@@ -509,6 +538,8 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
+		summarize(progress->stream);
+		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
 		progress->next_look =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
@@ -588,7 +619,7 @@ progress_of(Oid stream)
 	return progress;
 }
 
-/* The streams to attend to, in the context of the round. Forgets those that have no views any more. */
+/* The streams to attend to, in the context of the round. Forgets those that are none any more. */
 static List *
 streams_of_round(void)
 {
@@ -598,7 +629,7 @@ streams_of_round(void)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(round_context);
-	oids = streams_with_views();
+	oids = all_streams();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(round_context);
 	foreach (cell, streams)
@@ -610,7 +641,7 @@ streams_of_round(void)
 		streams = foreach_delete_current(streams, cell);
 		if (progress->writers)
 			pfree(progress->writers);
-		list_free(progress->mats);
+		list_free(progress->views);
 		pfree(progress);
 	}
 	return oids;

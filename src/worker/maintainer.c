@@ -42,6 +42,7 @@
 typedef struct Wanted
 {
 	int32 ingest;
+	Oid stream;
 	char name[NAMEDATALEN]; /* the topic's foreign table */
 	bool wanted;			/* in the catalogue, when it was read last */
 	TimestampTz started_at; /* 0: not since it ended last */
@@ -156,7 +157,7 @@ read_catalogue(Maintainer *maintainer)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	if (SPI_execute("SELECT i.id, c.relname FROM tidemark.ingest i"
+	if (SPI_execute("SELECT i.id, c.relname, i.stream::oid FROM tidemark.ingest i"
 					" JOIN pg_class c ON c.oid = i.topic"
 					" WHERE NOT i.paused ORDER BY i.id",
 					true, 0) != SPI_OK_SELECT)
@@ -169,6 +170,7 @@ read_catalogue(Maintainer *maintainer)
 		Wanted *entry = wanted_entry(maintainer, id);
 
 		strlcpy(entry->name, SPI_getvalue(row, SPI_tuptable->tupdesc, 2), NAMEDATALEN);
+		entry->stream = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
 		entry->wanted = true;
 	}
 	SPI_finish();
@@ -217,7 +219,7 @@ start_ingest_worker(Wanted *entry)
 	TimestampTz now = GetCurrentTimestamp();
 
 	snprintf(name, sizeof(name), "tidemark ingest %s", entry->name);
-	switch (worker_start(WORKER_INGEST, MyDatabaseId, entry->ingest, name, &handle))
+	switch (worker_start(WORKER_INGEST, MyDatabaseId, entry->ingest, entry->stream, name, &handle))
 	{
 		case WORKER_STARTED:
 			pfree(handle);

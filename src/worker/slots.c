@@ -21,6 +21,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
@@ -112,7 +113,7 @@ release_slot(WorkerSlot *slot)
 }
 
 static WorkerStart
-reserve_slot(WorkerKind kind, Oid database, int32 ingest, WorkerOrder *order)
+reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrder *order)
 {
 	WorkerSlot *slot;
 	WorkerStart result = WORKER_STARTED;
@@ -130,6 +131,7 @@ reserve_slot(WorkerKind kind, Oid database, int32 ingest, WorkerOrder *order)
 		slot->generation++;
 		slot->database = database;
 		slot->ingest = ingest;
+		slot->stream = stream;
 		slot->proc = NULL;
 		slot->reserved_at = GetCurrentTimestamp();
 		slot->settled = slot->stop = slot->reload = slot->done = false;
@@ -164,12 +166,12 @@ describe_process(BackgroundWorker *worker, WorkerKind kind, const char *name,
 }
 
 WorkerStart
-worker_start(WorkerKind kind, Oid database, int32 ingest, const char *name,
+worker_start(WorkerKind kind, Oid database, int32 ingest, Oid stream, const char *name,
 			 BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 	WorkerOrder order;
-	WorkerStart result = reserve_slot(kind, database, ingest, &order);
+	WorkerStart result = reserve_slot(kind, database, ingest, stream, &order);
 
 	if (result != WORKER_STARTED)
 		return result;
@@ -318,9 +320,14 @@ worker_attach(void)
 
 	slot = &worker_shared->slots[order.slot];
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && !slot->stop &&
-		   slot->proc == NULL;
-	if (mine)
+	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && slot->proc == NULL;
+	if (mine && slot->stop)
+	{
+		/* No longer wanted before it has begun. */
+		release_slot(slot);
+		mine = false;
+	}
+	else if (mine)
 	{
 		slot->proc = MyProc;
 		my_slot = slot;
@@ -410,6 +417,9 @@ void
 worker_handle_signals(void)
 {
 	CHECK_FOR_INTERRUPTS();
+	/* A busy loop never waits, and it's the waits that notice. */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;

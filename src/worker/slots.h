@@ -48,6 +48,7 @@ typedef struct WorkerSlot
 	uint32 generation; /* one more each time that the slot is reserved */
 	Oid database;
 	int32 ingest;			 /* tidemark.ingest.id; 0 for a maintainer */
+	Oid stream;				 /* that is ingested into */
 	PGPROC *proc;			 /* NULL: reserved, the process has not come up yet */
 	TimestampTz reserved_at; /* when the process was asked for */
 	bool settled;			 /* it has looked around and stays */
@@ -101,8 +102,8 @@ typedef enum WorkerStart
 } WorkerStart;
 
 /* Asks the postmaster for a process; *handle (palloc'd) when it was STARTED. */
-extern WorkerStart worker_start(WorkerKind kind, Oid database, int32 ingest, const char *name,
-								BackgroundWorkerHandle **handle);
+extern WorkerStart worker_start(WorkerKind kind, Oid database, int32 ingest, Oid stream,
+								const char *name, BackgroundWorkerHandle **handle);
 
 /* Gives back slots whose process never came up. Called by those who start processes. */
 extern void worker_reclaim_slots(void);

@@ -1,0 +1,159 @@
+# kill -9 of the server, again and again, while several sessions write in order, late and far back, and the maintainer
+# moves frontiers: after each restart every view is its batch query's result, and the frontier moves on. Nothing that was
+# acknowledged is lost.
+use strict;
+use warnings;
+
+use IPC::Run qw(start finish);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant { CRASHES => 5, WRITERS => 3 };
+
+my $node = PostgreSQL::Test::Cluster->new('crash');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'tidemark'
+max_worker_processes = 16
+max_prepared_transactions = 5
+tidemark.maintain_interval = 1ms
+# the machine survives
+fsync = off
+});
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION tidemark;
+	CREATE SEQUENCE clock;
+	CREATE TABLE s (t bigint, k int, v float8, writer int, serial bigint) PARTITION BY RANGE (t);
+	CREATE TABLE s_low PARTITION OF s FOR VALUES FROM (MINVALUE) TO (500);
+	CREATE TABLE s_high PARTITION OF s FOR VALUES FROM (500) TO (MAXVALUE);
+	SELECT tidemark.create_stream('s', 't', allowed_delay => '5');
+	CREATE VIEW spend AS SELECT t, k, sum(v) OVER (PARTITION BY k ORDER BY t RANGE BETWEEN 20 PRECEDING AND CURRENT ROW) FROM s;
+	CREATE VIEW hidden AS SELECT k, max(v) OVER w, count(*) OVER w FROM s
+		WINDOW w AS (ORDER BY t RANGE BETWEEN 5 PRECEDING AND CURRENT ROW);
+	SELECT tidemark.make_continuous('spend'), tidemark.make_continuous('hidden');
+	-- a writer says what is committed
+	CREATE PROCEDURE write(writer int, first bigint) LANGUAGE plpgsql AS $$
+	BEGIN
+		FOR serial IN first .. first + 100000 LOOP
+			INSERT INTO s SELECT nextval('clock'), serial % 7, random() * 1000, write.writer, serial;
+			IF serial % 5 = 0 THEN
+				INSERT INTO s SELECT greatest(currval('clock') - n * 3, 0), serial % 7, n, write.writer, -1 FROM generate_series(1, 4) n;
+			END IF;
+			IF serial % 11 = 0 THEN
+				UPDATE s SET v = v + 1 WHERE t = currval('clock') - 10;
+				DELETE FROM s WHERE t = currval('clock') - 30 AND s.serial = -1;
+			END IF;
+			IF serial % 13 = 0 THEN
+				ROLLBACK;
+			ELSE
+				COMMIT;
+				RAISE NOTICE 'committed %', serial;
+			END IF;
+		END LOOP;
+	END $$;
+});
+
+my @first = (1) x WRITERS;
+my @committed = map { {} } 1 .. WRITERS;
+
+sub start_writer
+{
+	my ($number) = @_;
+	my %writer = (output => '', errors => '');
+	my @command = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "CALL write($number, $first[$number])");
+	$writer{run} = start \@command, '<', \undef, '>', \$writer{output}, '2>', \$writer{errors};
+	return \%writer;
+}
+
+sub end_writer
+{
+	my ($number, $writer) = @_;
+	finish $writer->{run};
+	for my $serial ($writer->{errors} =~ /committed (\d+)/g)
+	{
+		$committed[$number]{$serial} = 1;
+		$first[$number] = $serial + 1 if $serial >= $first[$number];
+	}
+	$first[$number] += 2;    # one that was rolled back, and one more that committed and was not told of
+	return;
+}
+
+# The server and its processes end at once, as the machine's out-of-memory killer would do it.
+sub kill_server
+{
+	my $postmaster = $node->{_pid};
+	my @children = split ' ', `ps -o pid= --ppid $postmaster`;
+
+	kill 'KILL', $postmaster, @children;
+	return;
+}
+
+sub start_again
+{
+	for (1 .. 600)
+	{
+		$node->{_pid} = undef;    # what is left of the last one's file says otherwise
+		return if $node->start(fail_ok => 1);
+		select undef, undef, undef, 0.1;
+	}
+	die 'the server did not start again';
+}
+
+sub differences
+{
+	return $node->safe_psql('postgres', q{
+		BEGIN ISOLATION LEVEL REPEATABLE READ;
+		SELECT 'spend', * FROM tidemark.verify('spend') UNION ALL SELECT 'hidden', * FROM tidemark.verify('hidden') LIMIT 20;
+		COMMIT;
+	});
+}
+
+sub frontier
+{
+	return $node->safe_psql('postgres', q{SELECT coalesce(min(frontier::bigint), 0) FROM tidemark.continuous_views});
+}
+
+# Rows in the table that the writer was told of; whether each is there once.
+sub lost_or_repeated
+{
+	my ($number) = @_;
+	my %found;
+	$found{$_}++ for split /\n/, $node->safe_psql('postgres', "SELECT serial FROM s WHERE writer = $number AND serial > 0");
+	return grep { ($found{$_} // 0) != 1 } sort { $a <=> $b } keys %{ $committed[$number] };
+}
+
+for my $crash (1 .. CRASHES)
+{
+	my $before = frontier();
+	my @writers = map { start_writer($_) } 0 .. WRITERS - 1;
+
+	# in the middle: when the maintainer has come some way, and has corrections to do
+	ok( $node->poll_query_until('postgres',
+			"SELECT min(frontier::bigint) > $before + 100 AND min(corrections) > 0 FROM tidemark.continuous_views"),
+		"crash $crash: the frontier moves while everybody writes");
+	if ($crash == 3)
+	{
+		$node->safe_psql('postgres',
+			"BEGIN; INSERT INTO s SELECT nextval('clock'), 1, 1, -1, -1; PREPARE TRANSACTION 'left'");
+	}
+	kill_server();
+	end_writer($_, $writers[$_]) for 0 .. WRITERS - 1;
+	start_again();
+	is(differences(), '', "crash $crash: the views are what they should be");
+	is_deeply([ map { lost_or_repeated($_) } 0 .. WRITERS - 1 ], [], "crash $crash: what was committed is there once");
+	if ($crash == 3)
+	{
+		# a transaction that survived
+		$node->safe_psql('postgres', "COMMIT PREPARED 'left'");
+		is(differences(), '', "crash $crash: the prepared transaction's row is there");
+	}
+	$node->safe_psql('postgres',
+		"SELECT tidemark.wait_until_maintained(v, '$PostgreSQL::Test::Utils::timeout_default s') FROM unnest('{spend,hidden}'::regclass[]) v");
+	is(differences(), '', "crash $crash: and when they are maintained again");
+	cmp_ok(frontier(), '>=', $before + 100, "crash $crash: the frontier has moved on");
+}
+
+$node->stop;
+done_testing();

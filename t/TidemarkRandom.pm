@@ -1,0 +1,412 @@
+# Random streams, views over them, and transactions that write to them, all from perl's own seeded generator: one seed,
+# one sequence of statements. For the differential test.
+#
+#   srand($seed);
+#   my $world = TidemarkRandom->new(streams => 2);
+#   print $world->schema;            # tables, streams, views; some views are continuous
+#   print $world->transactions(20);  # a session's script for psql
+#
+# An event time is a position, an integer, on its stream's axis: origin + position * unit. Windows are whole units long, so that
+# rows often lie exactly on a frame's bound, and sometimes a tick beside it.
+package TidemarkRandom;
+
+use strict;
+use warnings;
+
+sub pick { return $_[ rand @_ ] }
+sub chance { return rand() < $_[0] }
+sub between { my ($from, $to) = @_; return $from + int rand($to - $from + 1) }
+sub quoted { my $text = shift; $text =~ s/'/''/g; return "'$text'" }
+
+my @time_types = (
+	{ type => 'bigint', units => [1], distances => [ 0, 1, 2, 5, 10, 30 ] },
+	{
+		type      => 'date',
+		units     => ['day'],
+		distances => [ '0', '1 day', '3 days', '36 hours', '1 month', '1 month 3 days', '10 days' ]
+	},
+	{
+		type      => 'timestamp',
+		units     => [ 'second', 'hour', 'day' ],
+		distances => {
+			second => [ '0', '1 second', '5 seconds', '10 seconds', '1 minute', '0.5 seconds' ],
+			hour   => [ '0', '1 hour', '3 hours', '1 day', '1 day 2 hours', '10 hours 30 minutes' ],
+			day    => [ '0', '1 day', '5 days', '1 month', '1 month 1 day', '2 months', '36 hours' ]
+		}
+	},
+	{
+		type      => 'timestamptz',
+		units     => [ 'second', 'hour' ],
+		distances => {
+			second => [ '0', '1 second', '5 seconds', '10 seconds', '1 minute' ],
+			hour   => [ '0', '1 hour', '3 hours', '24 hours', '10 hours 30 minutes' ]
+		}
+	});
+
+my @columns = (
+	[ k1 => 'int' ], [ k2 => 'text' ],    [ b => 'bool' ],   [ i => 'int' ],
+	[ l  => 'int8' ], [ n  => 'numeric' ], [ f => 'float8' ], [ g => 'float4' ]);
+
+# ---- values ---------------------------------------------------------------------------------------
+
+sub random_float
+{
+	my ($exponent) = @_;
+	return pick('NaN', 'Infinity', '-Infinity') if chance(0.01);
+	return pick('0', '-0', '1', '0.1')          if chance(0.2);
+	return sprintf '%s%.6fe%d', pick('', '-'), rand(10), between(-$exponent, $exponent) if chance(0.5);
+	return sprintf '%.2f', rand(2000) - 1000;
+}
+
+sub random_numeric
+{
+	return 'NaN' if chance(0.01);
+	return sprintf '%s%d.%0*d', pick('', '-'), rand(1e6), between(1, 8), rand(1e6);
+}
+
+my %values = (
+	k1 => sub { between(0, 3) },
+	k2 => sub { pick('a', 'b', 'c') },
+	b  => sub { pick('t', 'f') },
+	i  => sub { chance(0.1) ? between(-1e8, 1e8) : between(-9, 9) },
+	l  => sub { chance(0.1) ? pick('', '-') . between(1e14, 1e15) : between(-99, 99) },
+	n  => \&random_numeric,
+	f  => sub { random_float(100) },
+	g  => sub { random_float(18) });
+
+# The texts of a row's values, undef for null.
+sub random_row
+{
+	return map { chance(0.08) ? undef : $values{ $_->[0] }->() } @columns;
+}
+
+# ---- streams --------------------------------------------------------------------------------------
+
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless { streams => [], views => [], id => 0 }, $class;
+	my $serial = $options{serial} // 1;
+
+	for my $number (1 .. ($options{streams} // 1))
+	{
+		my $stream = $self->new_stream("s${serial}_$number");
+		push @{ $self->{streams} }, $stream;
+		$self->new_view($stream, "v${serial}_${number}_$_") for 1 .. between(2, 4);
+	}
+	return $self;
+}
+
+sub new_stream
+{
+	my ($self, $name) = @_;
+	my $kind = pick(@time_types);
+	my $unit = pick(@{ $kind->{units} });
+	my $distances = ref $kind->{distances} eq 'HASH' ? $kind->{distances}{$unit} : $kind->{distances};
+
+	return {
+		name        => $name,
+		type        => $kind->{type},
+		unit        => $unit,
+		distances   => $distances,
+		unique      => chance(0.3),
+		partitioned => chance(0.4),
+		delay       => pick(0, 0, 1, 5),
+		brin        => chance(0.2),
+		now         => 30
+	};
+}
+
+# An event time as an expression of the stream's type; tick: so many ticks beside the position.
+sub event_time
+{
+	my ($stream, $position, $tick) = @_;
+	my $type = $stream->{type};
+	$tick = 0 if $type eq 'date';
+	return $position + ($tick // 0) if $type eq 'bigint';
+	return quoted('2024-01-20') . "::date + $position" if $type eq 'date';
+	my $origin = $type eq 'timestamp' ? '2024-01-20' : '2024-01-20 00:00+00';
+	my $beside = $tick ? sprintf(" + '%d microseconds'::interval", $tick) : '';
+	return quoted($origin) . "::$type + $position * interval '1 $stream->{unit}'$beside";
+}
+
+sub distance
+{
+	my ($stream, $units) = @_;
+	return $units if $stream->{type} eq 'bigint' || $stream->{type} eq 'date';
+	return "interval '$units $stream->{unit}'";
+}
+
+sub stream_schema
+{
+	my ($stream) = @_;
+	my $columns = join ', ', map { "$_->[0] $_->[1]" } @columns;
+	my $unique = $stream->{unique} ? ', UNIQUE (t)' : '';
+	my $sql = "CREATE TABLE $stream->{name} (t $stream->{type}, id int, $columns$unique)";
+	my $delay = $stream->{type} eq 'bigint' ? $stream->{delay} : "$stream->{delay} " . $stream->{unit};
+
+	if ($stream->{partitioned})
+	{
+		my @bounds = map { my $bound = event_time($stream, $_); "($bound)" } 40, 90;
+		$sql .= " PARTITION BY RANGE (t);\n";
+		$sql .= "CREATE TABLE $stream->{name}_low PARTITION OF $stream->{name} FOR VALUES FROM (MINVALUE) TO $bounds[0];\n";
+		$sql .= "CREATE TABLE $stream->{name}_mid PARTITION OF $stream->{name} FOR VALUES FROM $bounds[0] TO $bounds[1];\n";
+		$sql .= "CREATE TABLE $stream->{name}_rest PARTITION OF $stream->{name} FOR VALUES FROM $bounds[1] TO (MAXVALUE)";
+	}
+	$sql .= ";\nSELECT tidemark.create_stream('$stream->{name}', 't', allowed_delay => '$delay'"
+	  . ($stream->{brin} ? ", time_index => 'brin'" : '') . ");\n";
+	return $sql;
+}
+
+# ---- views ----------------------------------------------------------------------------------------
+
+sub random_condition
+{
+	return pick(
+		'i > 0', 'k1 <> 2', "k2 IN ('a', 'b')", 'b', 'f < 100', 'n IS NOT NULL', 'l % 2 = 0',
+		'coalesce(i, 0) BETWEEN -5 AND 5');
+}
+
+sub random_window
+{
+	my ($stream) = @_;
+	my @keys = grep { defined } (
+		chance(0.7) ? pick('k1', 'k2', 'b', 'i % 3', 'coalesce(k1, -1)', 'k1 + 1') : undef,
+		chance(0.2) ? pick('k2', 'b', 'l % 2 = 0') : undef);
+	my $partition = @keys ? 'PARTITION BY ' . join(', ', @keys) . ' ' : '';
+	my @lengths = map { my $text = $_; $stream->{type} eq 'bigint' ? $text : "interval '$text'" } @{ $stream->{distances} };
+	my $zero = $stream->{type} eq 'bigint' ? '0' : "interval '0'";
+	my $length = pick(@lengths);
+	my $frame = pick(
+		("BETWEEN $length PRECEDING AND CURRENT ROW") x 6,
+		"$length PRECEDING", 'BETWEEN CURRENT ROW AND CURRENT ROW',
+		"BETWEEN $length PRECEDING AND $zero FOLLOWING",
+		"BETWEEN $length PRECEDING AND $lengths[1] PRECEDING");
+	my $exclude = chance(0.1) ? pick(' EXCLUDE CURRENT ROW', ' EXCLUDE TIES', ' EXCLUDE GROUP') : '';
+
+	return "(${partition}ORDER BY t RANGE $frame$exclude)";
+}
+
+sub random_aggregate
+{
+	my ($stream, $inputs) = @_;
+	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
+	my $number = pick(@$inputs ? @$inputs : (), 'i', 'l', 'n', 'f', 'g');
+	my @calls = (
+		'count(*)', "count($number)", ("sum($number)") x 3,
+		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
+		'stddev(i)', 'variance(n)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
+
+	push @calls, 'array_agg(i)', "string_agg(k2, ',')", 'stddev(f)' if $stream->{unique};
+	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $stream->{unique} && chance(0.1);
+	return (pick(@calls), $filter);
+}
+
+# A query with windows over a source that has the stream's columns; returns its text and its own columns' names.
+sub windowed_query
+{
+	my ($stream, $source, $inputs, $prefix, $keep_columns) = @_;
+	my @windows = map { random_window($stream) } 1 .. between(1, 3);
+	my $hidden = !$keep_columns && chance(0.15);
+	my @output = $keep_columns ? ('*') : $hidden ? ('k1') : ('t', 'k1', pick('k2', 'i AS plain', 'id'));
+	my @names;
+
+	for my $n (1 .. between(1, 4))
+	{
+		my ($call, $filter) = random_aggregate($stream, $inputs);
+		my $number = between(1, scalar @windows);
+		my $expression = "$call$filter OVER w$number";
+		$expression = "coalesce($expression, 0)" if $call =~ /^(sum|avg)\(/ && chance(0.1);
+		push @output, "$expression AS $prefix$n";
+		push @names, "$prefix$n" if $call =~ /^(count|sum\(i\))/;
+	}
+	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
+	my $window = join ', ', map { "w$_ AS $windows[$_ - 1]" } 1 .. @windows;
+	return ('SELECT ' . join(', ', @output) . " FROM $source$where WINDOW $window", \@names);
+}
+
+sub new_view
+{
+	my ($self, $stream, $name) = @_;
+	my $source = $stream->{name};
+	my @inputs;
+	my $with = '';
+
+	if (chance(0.2))
+	{
+		$source = "(SELECT * FROM $source WHERE " . random_condition() . ') filtered';
+	}
+	elsif (chance(0.15))
+	{
+		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
+		$source = 'chosen';
+	}
+	if (chance(0.25))
+	{
+		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
+		$source = "($inner) inside";
+		@inputs = @$names;
+	}
+	my ($query, $names) = windowed_query($stream, $source, \@inputs, 'a', 0);
+	$query = "SELECT * FROM ($query) whole WHERE $names->[0] > " . between(0, 3) if @$names && chance(0.2);
+	$query = "SELECT t, k1, l, n, f FROM $source WHERE " . random_condition() if chance(0.05);
+	push @{ $self->{views} },
+	  { name => $name, stream => $stream, query => "$with$query", continuous => chance(0.8) };
+	return;
+}
+
+sub schema
+{
+	my ($self) = @_;
+	my $sql = join '', map { stream_schema($_) } @{ $self->{streams} };
+
+	for my $view (@{ $self->{views} })
+	{
+		$sql .= "CREATE VIEW $view->{name} AS $view->{query};\n";
+		$sql .= "SELECT tidemark.make_continuous('$view->{name}');\n" if $view->{continuous};
+	}
+	return $sql;
+}
+
+sub views { return map { $_->{name} } @{ $_[0]{views} } }
+
+sub drop
+{
+	my ($self) = @_;
+	return join '', map { "DROP TABLE $_->{name} CASCADE;\n" } @{ $self->{streams} };
+}
+
+# A view becomes continuous, an ordinary one, or is made anew, now and then; a statement that does not ask what it is.
+sub change_of_view
+{
+	my ($self) = @_;
+	my $view = pick(@{ $self->{views} });
+	return "DROP VIEW $view->{name}; CREATE VIEW $view->{name} AS $view->{query}; SELECT tidemark.make_continuous('$view->{name}');\n"
+	  if chance(0.15);
+	return sprintf "SELECT CASE WHEN EXISTS (SELECT FROM tidemark.view WHERE relid = '%s'::regclass)"
+	  . " THEN tidemark.make_batch('%s') ELSE tidemark.make_continuous('%s') END;\n", ($view->{name}) x 3;
+}
+
+# ---- writes ---------------------------------------------------------------------------------------
+
+# Where a new row is: on time, a little late, far back, a gap ahead.
+sub random_position
+{
+	my ($stream) = @_;
+	my $dice = rand;
+	return $stream->{now} += between(0, 2)          if $dice < 0.55;
+	return $stream->{now} - between(0, 12)          if $dice < 0.8;
+	return between(-5, $stream->{now})              if $dice < 0.99;
+	return $stream->{now} += between(5, 40);
+}
+
+sub random_tick { return chance(0.1) ? pick(-1, 1) : 0 }
+
+sub rows
+{
+	my ($self, $stream, $n) = @_;
+	return map {
+		my @values = map { defined $_ ? quoted($_) : 'NULL' } random_row();
+		'(' . join(', ', event_time($stream, random_position($stream), random_tick()), ++$self->{id}, @values) . ')'
+	} 1 .. $n;
+}
+
+sub insert
+{
+	my ($self, $stream) = @_;
+	my $conflict = $stream->{unique} && chance(0.8) ? ' ON CONFLICT ' . pick('DO NOTHING', '(t) DO UPDATE SET i = excluded.i') : '';
+	my $rows = $stream->{unique} && $conflict =~ /UPDATE/ ? 1 : chance(0.1) ? between(20, 60) : between(1, 5);
+	return "INSERT INTO $stream->{name} VALUES " . join(', ', $self->rows($stream, $rows)) . "$conflict;\n";
+}
+
+sub copy
+{
+	my ($self, $stream) = @_;
+	# COPY takes no expressions: its event times are computed by the select that feeds it, as text
+	return $self->insert($stream) if $stream->{type} !~ /bigint/;
+	my $sql = "COPY $stream->{name} FROM STDIN;\n";
+	for (1 .. between(1, 20))
+	{
+		my @row = (event_time($stream, random_position($stream)), ++$self->{id}, random_row());
+		$sql .= join("\t", map { $_ // '\N' } @row) . "\n";
+	}
+	return "$sql\\.\n";
+}
+
+sub random_rows
+{
+	my ($stream) = @_;
+	my $from = between(0, $stream->{now});
+	my $range = sprintf 't BETWEEN %s AND %s', event_time($stream, $from), event_time($stream, $from + between(0, 6));
+	return pick(
+		sprintf('t = %s', event_time($stream, between($stream->{now} - 10, $stream->{now}))),
+		$range, "$range AND k1 = " . between(0, 3), 'id % 17 = ' . between(0, 16) . " AND $range",
+		sprintf('t >= %s', event_time($stream, $stream->{now} - between(0, 3))));
+}
+
+sub change
+{
+	my ($self, $stream) = @_;
+	my $set = pick(
+		('i = i + 1', "f = '" . random_float(100) . "'", 'n = -n', 'b = NOT b', 'l = NULL, g = 1') x 2,
+		'k1 = k1 + 1', "k2 = 'b', k1 = NULL",
+		('t = t + ' . distance($stream, between(1, 8)), 't = t - ' . distance($stream, between(1, 8))) x 2);
+	return "UPDATE $stream->{name} SET $set WHERE " . random_rows($stream) . ";\n";
+}
+
+sub statement
+{
+	my ($self) = @_;
+	my $stream = pick(@{ $self->{streams} });
+	my $dice = rand;
+	my $part = $stream->{partitioned} && chance(0.2) ? pick('_low', '_mid', '_rest') : '';
+
+	return $self->insert($stream) if $dice < 0.5;
+	return $self->copy($stream)   if $dice < 0.56;
+	return $self->change($stream) if $dice < 0.76;
+	return "DELETE FROM $stream->{name}$part WHERE " . random_rows($stream) . ";\n" if $dice < 0.88;
+	return "UPDATE $stream->{name}$part SET i = i - 1, f = 0.3 WHERE " . random_rows($stream) . ";\n" if $dice < 0.92;
+	return sprintf "WITH moved AS (DELETE FROM %s WHERE %s RETURNING *) INSERT INTO %s SELECT t - %s, id, k1, k2, b, i, l, n, f, g FROM moved;\n",
+	  $stream->{name}, random_rows($stream), $stream->{name}, distance($stream, between(1, 9))
+	  if $dice < 0.96;
+	return sprintf "INSERT INTO %s SELECT t + %s, id, k1, k2, NOT b, i, l, n, f, g FROM %s WHERE %s;\n",
+	  $stream->{name}, distance($stream, between(0, 9)), $stream->{name}, random_rows($stream)
+	  if $dice < 0.99;
+	return "TRUNCATE $stream->{name};\n" if chance(0.3);
+	return "DELETE FROM $stream->{name};\n" if chance(0.1);
+	return $self->insert($stream);
+}
+
+sub transaction
+{
+	my ($self) = @_;
+	return $self->statement if chance(0.4);
+
+	my $level = pick(('') x 6, ' ISOLATION LEVEL REPEATABLE READ', ' ISOLATION LEVEL SERIALIZABLE');
+	my $sql = "BEGIN$level;\n";
+	for (1 .. between(1, 4))
+	{
+		if (chance(0.2))
+		{
+			$sql .= 'SAVEPOINT p; ' . $self->statement . pick('ROLLBACK TO p', 'RELEASE p') . ";\n";
+		}
+		else
+		{
+			$sql .= $self->statement;
+		}
+	}
+	if (chance(0.05))
+	{
+		my $name = 'p' . ++$self->{id};
+		return $sql . "PREPARE TRANSACTION '$name';\n" . pick('COMMIT', 'COMMIT', 'ROLLBACK') . " PREPARED '$name';\n";
+	}
+	return $sql . pick('COMMIT', 'COMMIT', 'COMMIT', 'COMMIT', 'ROLLBACK') . ";\n";
+}
+
+sub transactions
+{
+	my ($self, $n) = @_;
+	return join '', map { $self->transaction } 1 .. $n;
+}
+
+1;
