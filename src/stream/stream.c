@@ -462,9 +462,9 @@ tidemark_event_time_text(PG_FUNCTION_ARGS)
 
 /* ---- what makes it a stream stays ------------------------------------------------------------------- */
 
-/* Are the table's statement triggers all there, whatever they are called, and enabled always? */
+/* Are the table's statement triggers all there, whatever they are called, and (if asked for) enabled always? */
 static bool
-is_watched(Oid relid, Oid on_write)
+has_triggers(Oid relid, Oid on_write, bool enabled)
 {
 	Relation rel = table_open(relid, AccessShareLock);
 	TriggerDesc *triggers = rel->trigdesc;
@@ -474,7 +474,7 @@ is_watched(Oid relid, Oid on_write)
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (triggers->triggers[i].tgfoid == on_write &&
-			triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS)
+			(!enabled || triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS))
 			events |= triggers->triggers[i].tgtype & all;
 	table_close(rel, NoLock);
 	return events == all;
@@ -494,12 +494,15 @@ stream_is_watched(Oid stream)
 	ListCell *cell;
 
 	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
-		if (!is_watched(lfirst_oid(cell), on_write))
+		if (!has_triggers(lfirst_oid(cell), on_write, true))
 			return false;
 	return true;
 }
 
-/* DISABLE TRIGGER ALL, meant for others, does not hold for ours. */
+/*
+ * DISABLE TRIGGER ALL, meant for others, does not hold for ours. Where some are missing a dump is being restored,
+ * which makes them itself.
+ */
 static void
 enable_triggers(Oid stream)
 {
@@ -508,7 +511,8 @@ enable_triggers(Oid stream)
 
 	CommandCounterIncrement();
 	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
-		if (!is_watched(lfirst_oid(cell), on_write))
+		if (has_triggers(lfirst_oid(cell), on_write, false) &&
+			!has_triggers(lfirst_oid(cell), on_write, true))
 			create_triggers(lfirst_oid(cell));
 }
 
