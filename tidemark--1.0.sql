@@ -81,7 +81,7 @@ CREATE TABLE tidemark.view (
     stream      regclass NOT NULL REFERENCES tidemark.stream,
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
-    definition  text NOT NULL,                                -- fingerprint of the view's rule
+    definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
 );
@@ -218,7 +218,8 @@ BEGIN
     END IF;
     SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
     LOOP
-        SELECT f.frontier INTO reached FROM tidemark.frontier f WHERE f.relid = wait_until_maintained.view;
+        SELECT f.frontier INTO reached FROM tidemark.frontier f JOIN tidemark.view v ON v.mat = f.mat
+         WHERE f.relid = wait_until_maintained.view AND v.definition <> '';
         EXIT WHEN target IS NULL OR reached >= target;
         IF clock_timestamp() > deadline THEN
             RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
@@ -241,7 +242,7 @@ CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,
        v.stream,
        CASE WHEN v.last_error IS NOT NULL THEN 'error'
-            WHEN f.frontier = -9223372036854775808 THEN 'materialising'
+            WHEN f.frontier = -9223372036854775808 OR v.definition = '' THEN 'materialising'
             WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
             ELSE 'advancing' END AS state,
        CASE WHEN f.frontier = -9223372036854775808 THEN 0
@@ -292,6 +293,15 @@ BEGIN
             EXECUTE format('DROP TABLE %s', gone_view.mat::regclass);
         END IF;
     END LOOP;
+    IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+                 JOIN pg_namespace n ON n.nspname = d.address_names[1]
+                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d.address_names[2]
+                 JOIN tidemark.stream s ON s.relid = c.oid OR s.relid IN (SELECT pg_partition_ancestors(c.oid))
+                WHERE d.object_type = 'trigger' AND d.address_names[3] LIKE 'tidemark\_%'
+                  AND s.relid <> ALL (coalesce(gone_streams, '{}'))) THEN
+        RAISE EXCEPTION 'can''t drop the triggers of a stream'
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'tidemark.drop_stream makes it an ordinary table again.';
+    END IF;
     DELETE FROM tidemark.ingest WHERE topic IN
         (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0);
     -- a partition that goes takes rows with it; whose it was can't be told any more
@@ -310,6 +320,24 @@ REVOKE ALL ON FUNCTION tidemark.on_drop() FROM PUBLIC;
 CREATE EVENT TRIGGER tidemark_on_drop ON sql_drop EXECUTE FUNCTION tidemark.on_drop();
 ALTER EVENT TRIGGER tidemark_on_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tidemark_on_drop IS 'keeps tidemark''s catalogue free of dropped objects';
+
+-- ALTER TABLE that writes a table anew makes its rows invisible to snapshots that are older. A transaction that has one
+-- must not correct a view with it; it sees that the view changed, and ends with a serialization failure.
+CREATE FUNCTION tidemark.on_rewrite() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rewritten oid := pg_event_trigger_table_rewrite_oid();
+BEGIN
+    UPDATE tidemark.frontier f SET corrections = corrections + 1
+      FROM tidemark.view v
+     WHERE v.relid = f.relid AND (v.stream = rewritten OR v.stream IN (SELECT pg_partition_ancestors(rewritten)));
+END
+$$;
+COMMENT ON FUNCTION tidemark.on_rewrite() IS 'event trigger: old snapshots can no longer correct the views of a table that is written anew';
+REVOKE ALL ON FUNCTION tidemark.on_rewrite() FROM PUBLIC;
+CREATE EVENT TRIGGER tidemark_on_rewrite ON table_rewrite EXECUTE FUNCTION tidemark.on_rewrite();
+ALTER EVENT TRIGGER tidemark_on_rewrite ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tidemark_on_rewrite IS 'keeps old snapshots from correcting views of tables that are written anew';
 
 -- ------------------------------------------------------------------------------------------------
 -- Exact sums of floats (src/aggregate/): independent of the order of the rows, rounded once.

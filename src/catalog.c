@@ -396,32 +396,52 @@ view_fingerprint(Oid view)
 																		strlen(rule), 0));
 }
 
-CatalogSession
-catalog_begin(void)
+static RoleSession
+become(Oid role, int sec_context)
 {
-	CatalogSession session;
+	RoleSession session;
 
 	GetUserIdAndSecContext(&session.userid, &session.sec_context);
-	SetUserIdAndSecContext(catalog_owner(), session.sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(role, session.sec_context | sec_context);
 	session.guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	return session;
+}
+
+RoleSession
+role_begin(Oid role)
+{
+	return become(role, SECURITY_RESTRICTED_OPERATION);
+}
+
+void
+role_end(RoleSession session)
+{
+	AtEOXact_GUC(false, session.guc_level);
+	SetUserIdAndSecContext(session.userid, session.sec_context);
+}
+
+RoleSession
+catalog_begin(void)
+{
+	RoleSession session = become(catalog_owner(), SECURITY_LOCAL_USERID_CHANGE);
+
 	SPI_connect();
 	return session;
 }
 
 void
-catalog_end(CatalogSession session)
+catalog_end(RoleSession session)
 {
 	SPI_finish();
-	AtEOXact_GUC(false, session.guc_level);
-	SetUserIdAndSecContext(session.userid, session.sec_context);
+	role_end(session);
 }
 
 uint64
 catalog_execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 	int result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	uint64 processed = SPI_processed;
 

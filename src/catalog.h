@@ -78,16 +78,24 @@ extern Oid catalog_owner(void);
 extern uint64 catalog_execute(const char *sql, int nargs, Oid *types, Datum *values,
 							  const char *nulls);
 
-/* A stretch of SPI with the owner's rights and a safe search_path. */
-typedef struct CatalogSession
+/* What a stretch with another role's rights came from. An error ends it too. */
+typedef struct RoleSession
 {
 	Oid userid;
 	int sec_context;
 	int guc_level;
-} CatalogSession;
+} RoleSession;
 
-extern CatalogSession catalog_begin(void);
-extern void catalog_end(CatalogSession session);
+/*
+ * A stretch with a role's rights and a safe search_path. Whatever can run a user's code (planning a query over his
+ * table, folding his view's constants, executing either) has to be in one of his, as in VACUUM and REFRESH.
+ */
+extern RoleSession role_begin(Oid role);
+extern void role_end(RoleSession session);
+
+/* A stretch of SPI with the rights of the catalogue's owner and a safe search_path. */
+extern RoleSession catalog_begin(void);
+extern void catalog_end(RoleSession session);
 
 /* Tells every session that the relation's row in the catalogue, or its dependents', changed. */
 extern void catalog_invalidate(Oid relid);

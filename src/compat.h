@@ -6,6 +6,7 @@
 #define TIDEMARK_COMPAT_H
 
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/executor.h"
@@ -13,6 +14,8 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/rel.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
@@ -49,9 +52,22 @@ compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *
 #endif
 }
 
+#if PG_VERSION_NUM < 160000
+static inline bool
+compat_is_view_query(Query *query, Oid view)
+{
+	Relation rel = table_open(view, AccessShareLock);
+	bool is = equal(get_view_query(rel)->targetList, query->targetList);
+
+	table_close(rel, AccessShareLock);
+	return is;
+}
+#endif
+
 /*
  * The view that the rewriter expanded into this subquery; InvalidOid if it did not. From 16 on the entry keeps
- * the view's OID; on 15 the subquery's first range table entry is the rule's OLD.
+ * the view's OID; on 15 the subquery's first range table entry is the rule's OLD. So it is in INSERT ... SELECT of a
+ * rule ON INSERT, UPDATE or DELETE of the view, too, which is not the view's query.
  */
 static inline Oid
 compat_view_of_subquery(RangeTblEntry *entry)
@@ -66,7 +82,7 @@ compat_view_of_subquery(RangeTblEntry *entry)
 	old = linitial_node(RangeTblEntry, entry->subquery->rtable);
 	if (old->rtekind == RTE_RELATION && old->relkind == RELKIND_VIEW && !old->inFromCl &&
 		strcmp(old->eref->aliasname, "old") == 0)
-		return old->relid;
+		return compat_is_view_query(entry->subquery, old->relid) ? old->relid : InvalidOid;
 	return InvalidOid;
 #endif
 }
@@ -90,6 +106,17 @@ compat_unchecked(Query *query)
 		entry->requiredPerms = 0;
 #endif
 	}
+}
+
+/* Has everyone whose rights this query level (not its subqueries) reads its tables with these rights? */
+static inline bool
+compat_tables_permitted(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecCheckPermissions(query->rtable, query->rteperminfos, false);
+#else
+	return ExecCheckRTPerms(query->rtable, false);
+#endif
 }
 
 static inline bool

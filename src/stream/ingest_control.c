@@ -109,7 +109,7 @@ check_offsets(Datum json)
 {
 	Datum values[] = {json};
 	Oid types[] = {JSONBOID};
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 
 	if (SPI_execute_with_args("SELECT key, value FROM jsonb_each_text($1)"
 							  " WHERE key !~ '^[0-9]{1,9}$' OR value IS NULL"
@@ -267,7 +267,7 @@ find_goals(Wait *wait)
 {
 	Oid types[] = {REGCLASSOID};
 	Datum values[] = {ObjectIdGetDatum(wait->stream)};
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 	int result;
 
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -362,7 +362,7 @@ count_behind(Goal *goal, StringInfo told)
 	Datum values[] = {Int32GetDatum(goal->ingest)};
 	int64 *positions = palloc0(sizeof(int64) * goal->npartitions);
 	int behind = 0;
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_with_args("SELECT partition, next_offset FROM tidemark.ingest_partition"

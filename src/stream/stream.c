@@ -31,6 +31,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "stream/stream.h"
 #include "stream/time_index.h"
@@ -51,6 +52,8 @@ PG_FUNCTION_INFO_V1(tidemark_drop_stream);
 PG_FUNCTION_INFO_V1(tidemark_forget);
 PG_FUNCTION_INFO_V1(tidemark_restart_views);
 PG_FUNCTION_INFO_V1(tidemark_event_time_text);
+
+static void require_all_logged(Oid stream);
 
 #define TRUNCATE_TRIGGER "tidemark_truncate"
 
@@ -312,9 +315,10 @@ tidemark_create_stream(PG_FUNCTION_ARGS)
 	require_late_table(text_to_cstring(PG_GETARG_TEXT_PP(3)),
 					   PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4), relid);
 
-	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
-	time_index_create(relid, attnum, index_kind);
 	add_constraints(relid, column, type);
+	time_index_create(relid, attnum, index_kind);
+	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
+	require_all_logged(relid);
 	tables = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 	foreach (cell, tables)
 		create_triggers(lfirst_oid(cell));
@@ -417,14 +421,15 @@ tidemark_drop_stream(PG_FUNCTION_ARGS)
 				 errmsg("can't drop stream \"%s\": a topic is ingested into it",
 						get_rel_name(stream.relid)),
 				 errhint("tidemark.stop_ingest ends that; tidemark.ingest_status shows it.")));
+	(void) catalog_execute("DELETE FROM tidemark.stream WHERE relid = $1", 1, types, values, NULL);
+	catalog_invalidate(stream.relid);
+	CommandCounterIncrement(); /* it is no stream any more: its triggers may go */
 	foreach (cell, find_all_inheritors(stream.relid, ShareRowExclusiveLock, NULL))
 		drop_triggers(lfirst_oid(cell));
 	run_ddl(psprintf("DROP TRIGGER IF EXISTS tidemark_replica ON %s; "
 					 "ALTER TABLE %s DROP CONSTRAINT IF EXISTS " FINITE_CONSTRAINT,
 					 qualified_name(stream.relid), qualified_name(stream.relid)));
-	(void) catalog_execute("DELETE FROM tidemark.stream WHERE relid = $1", 1, types, values, NULL);
 	frontier_forget_at_commit(stream.relid);
-	catalog_invalidate(stream.relid);
 	PG_RETURN_VOID();
 }
 
@@ -455,6 +460,117 @@ tidemark_event_time_text(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
+/* ---- what makes it a stream stays ------------------------------------------------------------------- */
+
+/* Are the table's statement triggers all there, whatever they are called, and (if asked for) enabled always? */
+static bool
+has_triggers(Oid relid, Oid on_write, bool enabled)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = rel->trigdesc;
+	int events = 0;
+	const int all = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE |
+					TRIGGER_TYPE_TRUNCATE;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		if (triggers->triggers[i].tgfoid == on_write &&
+			(!enabled || triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS))
+			events |= triggers->triggers[i].tgtype & all;
+	table_close(rel, NoLock);
+	return events == all;
+}
+
+static Oid
+on_write_function(void)
+{
+	return LookupFuncName(list_make2(makeString(TIDEMARK_SCHEMA), makeString("on_write")), 0, NULL,
+						  false);
+}
+
+bool
+stream_is_watched(Oid stream)
+{
+	Oid on_write = on_write_function();
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+		if (!has_triggers(lfirst_oid(cell), on_write, true))
+			return false;
+	return true;
+}
+
+/*
+ * DISABLE TRIGGER ALL, meant for others, does not hold for ours. Where some are missing a dump is being restored,
+ * which makes them itself.
+ */
+static void
+enable_triggers(Oid stream)
+{
+	Oid on_write = on_write_function();
+	ListCell *cell;
+
+	CommandCounterIncrement();
+	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+		if (has_triggers(lfirst_oid(cell), on_write, false) &&
+			!has_triggers(lfirst_oid(cell), on_write, true))
+			create_triggers(lfirst_oid(cell));
+}
+
+/* Crashes empty unlogged tables; nobody would tell the views. */
+static void
+require_logged(Oid relid)
+{
+	if (get_rel_persistence(relid) == RELPERSISTENCE_UNLOGGED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" can't be a stream or a part of one: it is an unlogged table",
+						get_rel_name(relid)),
+				 errhint("ALTER TABLE %s SET LOGGED", quote_identifier(get_rel_name(relid)))));
+}
+
+static void
+require_all_logged(Oid stream)
+{
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(stream, NoLock, NULL))
+		require_logged(lfirst_oid(cell));
+}
+
+/* The command of an ALTER TABLE that succeeded, on the stream itself or a partition. */
+static void
+command_altered(AlterTableCmd *command, Oid relid, const Stream *stream)
+{
+	bool drops_constraint = command->subtype == AT_DropConstraint &&
+							strcmp(command->name, FINITE_CONSTRAINT) == 0;
+	bool drops_not_null =
+		command->subtype == AT_DropNotNull &&
+		strcmp(command->name, get_attname(stream->relid, stream->attnum, false)) == 0;
+
+	if (relid == stream->relid && (drops_constraint || drops_not_null))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the event time of stream \"%s\" must be finite and not null",
+							   get_rel_name(relid)),
+						errhint("tidemark.drop_stream makes it an ordinary table again.")));
+	switch (command->subtype)
+	{
+		case AT_SetUnLogged:
+			require_all_logged(stream->relid);
+			break;
+		case AT_EnableTrig:
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+		case AT_EnableTrigAll:
+		case AT_DisableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigUser:
+			enable_triggers(stream->relid);
+			break;
+		default:
+			break;
+	}
+}
+
 /* ---- partitions -------------------------------------------------------------------------------------- */
 
 /* The stream that the table is, or is a partition of; InvalidOid: none. */
@@ -482,6 +598,7 @@ partitions_changed(Oid stream)
 {
 	ListCell *cell;
 
+	require_all_logged(stream);
 	foreach (cell, find_all_inheritors(stream, ShareRowExclusiveLock, NULL))
 		if (!OidIsValid(get_trigger_oid(lfirst_oid(cell), TRUNCATE_TRIGGER, true)))
 			create_triggers(lfirst_oid(cell));
@@ -541,6 +658,7 @@ table_altered(AlterTableStmt *alter)
 {
 	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
 	Oid stream = OidIsValid(relid) ? stream_above(relid) : InvalidOid;
+	Stream declared;
 	ListCell *cell;
 
 	foreach (cell, alter->cmds)
@@ -549,6 +667,8 @@ table_altered(AlterTableStmt *alter)
 
 		if (command->subtype == AT_AddInherit)
 			refuse_inheritance(RangeVarGetRelid((RangeVar *) command->def, NoLock, false));
+		if (OidIsValid(stream) && stream_lookup(stream, &declared))
+			command_altered(command, relid, &declared);
 		if (!OidIsValid(stream) ||
 			(command->subtype != AT_AttachPartition && command->subtype != AT_DetachPartition &&
 			 command->subtype != AT_DetachPartitionFinalize))
@@ -556,6 +676,28 @@ table_altered(AlterTableStmt *alter)
 		CommandCounterIncrement();
 		partitions_changed(stream);
 		restart_views(stream);
+	}
+}
+
+void
+stream_table_check(Node *statement)
+{
+	AlterTableStmt *alter = castNode(AlterTableStmt, statement);
+	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	ListCell *cell;
+
+	foreach (cell, alter->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_DetachPartition && ((PartitionCmd *) command->def)->concurrent &&
+			OidIsValid(relid) && OidIsValid(stream_above(relid)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("can't detach a partition of stream \"%s\" concurrently",
+							get_rel_name(relid)),
+					 errdetail("Its rows would leave the table before they leave the views."),
+					 errhint("Use DETACH PARTITION without CONCURRENTLY.")));
 	}
 }
 

@@ -37,7 +37,7 @@ watermark_of_ingestion(Oid stream, Ticks *watermark)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {REGCLASSOID};
 	Datum values[] = {ObjectIdGetDatum(stream)};
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 	bool found;
 
 	if (plan == NULL)

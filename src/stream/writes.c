@@ -16,7 +16,6 @@
 #include "access/xact.h"
 #include "catalog.h"
 #include "catalog/partition.h"
-#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "replication/logicalworker.h"
@@ -89,7 +88,7 @@ end_write(Oid stream, LateTimes *late)
 	views = views_of_stream(stream);
 	/* partitions that this statement did not touch: before views' locks, as for who truncates one */
 	if (views != NIL)
-		(void) find_all_inheritors(stream, AccessShareLock, NULL);
+		frontier_lock_tables(stream);
 	foreach (cell, views)
 		correct_view(lfirst_oid(cell), late->times, late->n);
 	pfree(late->times);

@@ -80,8 +80,12 @@ tidemark_tail_start(PG_FUNCTION_ARGS)
 	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
 	TailStart *memory = fcinfo->flinfo->fn_extra;
 	Snapshot snapshot = GetActiveSnapshot();
-	Interval *lookback = PG_GETARG_INTERVAL_P(3);
+	Interval *lookback;
 
+	if (!event_time_type_ok(type) || PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tidemark.tail_start is for plans of continuous views")));
+	lookback = PG_GETARG_INTERVAL_P(3);
 	if (memory == NULL)
 		memory = fcinfo->flinfo->fn_extra =
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TailStart));

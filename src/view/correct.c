@@ -9,8 +9,13 @@
  *      |----|~~~~~~~|               |~~~~~~~|~~~~ ... ~~~~~~~~~|-----> live tail
  *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier
  *
- * Invariants: the view's correction lock is held until commit; the snapshot is taken after it. So every
+ * Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
+ *
+ * Invariants: the view's correction lock is held until commit; the snapshot is taken after it, and after the locks on
+ * the tables that are read: one older than a rewrite of a table (ALTER TABLE) would find it empty. So every
  * correction and every move of the frontier that committed before is seen, and none happens beside it.
+ *
+ * A view whose owner may no longer read what it reads is not computed: the maintainer starts it anew when he may.
  *
  * A snapshot that cannot be renewed (REPEATABLE READ and above) may be older than such a change. Each
  * change updates the view's row in tidemark.frontier; if that row is not the same in the
@@ -24,12 +29,16 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
 #include "view/slice.h"
+
+/* A statement's correction of a view takes about as many queries at most. */
+#define MAX_STRETCHES 64
 
 /* The snapshot to correct with, pushed; raises an error if it would be too old. */
 static Frontier
@@ -58,29 +67,66 @@ push_correction_snapshot(Oid view)
 	return now;
 }
 
+/* Stretches with a gap of at most this between them are one: so that there are never more than MAX_STRETCHES or so. */
+static int64
+joined_gap(const Ticks *times, int n)
+{
+	return (times[n - 1] / MAX_STRETCHES) - (times[0] / MAX_STRETCHES);
+}
+
 /* The end of the stretch that begins with times[*next]; moves *next behind it. */
 static Ticks
 stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
 {
 	Oid type = shape->stream.time_type;
+	int64 gap = joined_gap(times, n);
 	Ticks end = lookback_after(type, times[*next], &shape->lookback);
 
-	for ((*next)++; *next < n && times[*next] <= end; (*next)++)
+	for ((*next)++; *next < n && times[*next] <= ticks_plus(end, gap); (*next)++)
 		end = Max(end, lookback_after(type, times[*next], &shape->lookback));
 	return end;
 }
 
+/* Computes the rows in [from, to] anew; returns how many there are more. */
 static int64
-recompute(const ContinuousView *view, Ticks from, Ticks to)
+recompute(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from, Ticks to)
 {
-	Query *batch = slice_batch_query(view->relid, NULL);
-	Shape shape;
-	int64 deleted;
+	int64 deleted = materialised_delete(view, shape->stream.time_type, from, to);
 
-	shape_of_query(batch, &shape);
-	shape_require(&shape, get_rel_name(view->relid));
-	deleted = materialised_delete(view, shape.stream.time_type, from, to);
-	return (int64) materialised_append(view, &shape, batch, from, to) - deleted;
+	return (int64) materialised_append(view, shape, copyObject(batch), from, to) - deleted;
+}
+
+static int64
+recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch,
+					const Ticks *times, int n, Ticks frontier)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark correction", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	int64 change = 0;
+
+	for (int next = 0; next < n && times[next] <= frontier;)
+	{
+		Ticks from = times[next];
+		Ticks to = stretch_end(shape, times, n, &next);
+
+		change += recompute(view, shape, batch, from, Min(to, frontier));
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return change;
+}
+
+/* Nothing is materialised any more: the live tail is everything. */
+static void
+start_anew(const ContinuousView *view, const Frontier *frontier)
+{
+	Stream stream;
+
+	if (stream_lookup(view->stream, &stream))
+		(void) materialised_delete(view, stream.time_type, TICKS_MIN, TICKS_MAX);
+	materialised_changed(view->relid, TICKS_MIN, -frontier->rows, 1);
 }
 
 /*
@@ -90,10 +136,13 @@ recompute(const ContinuousView *view, Ticks from, Ticks to)
 static bool
 lock_view_and_inputs(Oid relid)
 {
+	Shape shape;
+	Access access;
+
 	LockRelationOid(relid, AccessShareLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return false;
-	(void) slice_batch_query(relid, NULL);
+	(void) slice_batch_query(relid, &shape, &access);
 	return true;
 }
 
@@ -127,23 +176,25 @@ correct_view(Oid relid, const Ticks *times, int n)
 		.previous = error_context_stack, .callback = say_where, .arg = &relid};
 	ContinuousView view;
 	Frontier frontier;
-	Shape shape;
-	int64 change = 0;
 
 	if (!begin_correction(relid, &view, &frontier))
 		return;
 	error_context_stack = &where;
 	if (times[0] <= frontier.frontier)
 	{
-		shape_of_query(slice_batch_query(relid, NULL), &shape);
-		for (int next = 0; next < n && times[next] <= frontier.frontier;)
-		{
-			Ticks from = times[next];
-			Ticks to = stretch_end(&shape, times, n, &next);
+		Shape shape;
+		Access access;
+		Query *batch = slice_batch_query(relid, &shape, &access);
 
-			change += recompute(&view, from, Min(to, frontier.frontier));
+		if (access == ACCESS_ALL)
+		{
+			shape_require(&shape, get_rel_name(relid));
+			materialised_changed(
+				relid, frontier.frontier,
+				recompute_stretches(&view, &shape, batch, times, n, frontier.frontier), 1);
 		}
-		materialised_changed(relid, frontier.frontier, change, 1);
+		else
+			start_anew(&view, &frontier);
 		CommandCounterIncrement();
 	}
 	error_context_stack = where.previous;
@@ -169,13 +220,10 @@ correct_restart(Oid relid)
 {
 	ContinuousView view;
 	Frontier frontier;
-	Stream stream;
 
 	if (!begin_correction(relid, &view, &frontier))
 		return;
-	if (stream_lookup(view.stream, &stream))
-		(void) materialised_delete(&view, stream.time_type, TICKS_MIN, TICKS_MAX);
-	materialised_changed(relid, TICKS_MIN, -frontier.rows, 1);
+	start_anew(&view, &frontier);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 }

@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -67,9 +68,32 @@ require_view(Relation rel)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, name);
 }
 
-static void
-require_maintainable_view(Relation rel, bool row_security)
+void
+define_require_access(Oid relid, Access access)
 {
+	const char *name = get_rel_name(relid);
+
+	if (access == ACCESS_DENIED)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("view \"%s\" can't be continuous: its owner may not read what it reads", name),
+			 errhint("GRANT SELECT on it to %s.",
+					 quote_identifier(GetUserNameFromId(relation_owner(relid), false)))));
+	if (access == ACCESS_ROW_SECURITY)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "view \"%s\" can't be continuous: row security on what it reads binds its owner",
+				 name),
+			 errhint("Let the owner of the stream own the view.")));
+}
+
+static void
+require_maintainable_view(Relation rel, Access access)
+{
+	Oid relid = RelationGetRelid(rel);
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
@@ -81,14 +105,7 @@ require_maintainable_view(Relation rel, bool row_security)
 				 errmsg("view \"%s\" can't be continuous: it is a security_invoker view", name),
 				 errdetail("What such a view shows depends on who reads it."),
 				 errhint("ALTER VIEW %s RESET (security_invoker)", quote_identifier(name))));
-	if (row_security)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "view \"%s\" can't be continuous: row security on what it reads binds its owner",
-				 name),
-			 errhint("Let the owner of the stream own the view.")));
+	define_require_access(relid, access);
 }
 
 static void
@@ -117,7 +134,7 @@ make_continuous(Oid relid)
 	SliceBounds unbounded = {0};
 	AttrNumber time_attnum;
 	ContinuousView existing;
-	bool row_security;
+	Access access;
 	Query *batch;
 	Shape shape;
 	Oid mat;
@@ -126,10 +143,9 @@ make_continuous(Oid relid)
 	if (view_lookup(relid, &existing))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("view \"%s\" is continuous already", name)));
-	batch = slice_batch_query(relid, &row_security);
-	shape_of_query(batch, &shape);
+	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
-	require_maintainable_view(rel, row_security);
+	require_maintainable_view(rel, access);
 	if (shape.peer_order)
 		ereport(NOTICE,
 				(errmsg("the result of %s depends on the order of rows with equal event time",
@@ -250,19 +266,57 @@ reads_stream(Node *node, void *context)
 static void
 make_continuous_if_possible(Oid relid)
 {
-	Query *batch = slice_batch_query(relid, NULL);
-	bool over_stream = reads_stream((Node *) batch, NULL);
 	Shape shape;
+	Access access;
+	Query *batch = slice_batch_query(relid, &shape, &access);
 
-	if (!over_stream)
+	if (!reads_stream((Node *) batch, NULL))
 		return;
-	shape_of_query(batch, &shape);
 	if (shape.refusal == NULL)
 		make_continuous(relid);
 	else
 		ereport(NOTICE,
 				(errmsg("view \"%s\" is not continuous: %s", get_rel_name(relid), shape.refusal),
 				 shape.hint ? errhint("%s", shape.hint) : 0));
+}
+
+/*
+ * The view was replaced: those that are built on it have other rows now. They are batch queries until the maintainer
+ * has made them anew; whoever replaced this one need not own them.
+ */
+static void
+forget_dependents(Oid relid)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(relid)};
+	RoleSession session = catalog_begin();
+
+	if (SPI_execute_with_args(
+			"WITH RECURSIVE built_on(relid) AS (SELECT $1 UNION SELECT r.ev_class FROM built_on"
+			" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = "
+			"built_on.relid"
+			" AND d.classid = 'pg_rewrite'::regclass JOIN pg_rewrite r ON r.oid = d.objid)"
+			" UPDATE tidemark.view v SET definition = '' FROM built_on b"
+			" WHERE v.relid = b.relid AND v.relid <> $1 RETURNING v.relid",
+			1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+		elog(ERROR, "could not find what is built on view %u", relid);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+
+		catalog_invalidate(DatumGetObjectId(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	if (SPI_processed > 0)
+		worker_wake_at_commit();
+	catalog_end(session);
+}
+
+/* The view that a statement has just made: not one of the same name in another schema of the search path. */
+static Oid
+created_view(RangeVar *name)
+{
+	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
 }
 
 static void
@@ -275,9 +329,11 @@ run_create_view(Utility *utility, ViewStmt *statement)
 	if (!extension_installed())
 		return;
 	CommandCounterIncrement();
-	relid = RangeVarGetRelid(statement->view, NoLock, true);
+	relid = created_view(statement->view);
 	if (!OidIsValid(relid) || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
+	if (statement->replace)
+		forget_dependents(relid);
 	if (view_lookup(relid, &view))
 		define_rebuild(relid);
 	else if (tidemark_continuous_views && tidemark_preloaded)
@@ -355,7 +411,7 @@ run_create_continuous(Utility *utility, CreateTableAsStmt *statement)
 	create.statement = wrapper;
 	run_utility(&create);
 	CommandCounterIncrement();
-	make_continuous(RangeVarGetRelid(view->view, NoLock, false));
+	make_continuous(created_view(view->view));
 }
 
 static void
@@ -402,6 +458,8 @@ utility_hook(PlannedStmt *statement, const char *text, bool read_only,
 			break;
 		case T_CreateStmt:
 		case T_AlterTableStmt:
+			if (IsA(node, AlterTableStmt) && extension_installed())
+				stream_table_check(node);
 			run_utility(&utility);
 			if (extension_installed())
 				stream_table_changed(node);

@@ -30,12 +30,14 @@
  * Locks are LOCKTAG_OBJECT on our catalogue tables' OIDs and the stream's or view's: they are held to
  * the end of the transaction (prepared ones too), show in pg_locks, and take part in deadlock
  * detection. A writer holds the stream's lock and waits for views' locks, in OID order; the maintainer
- * waits for a view's lock holding none, and for writers without holding a view's lock.
+ * waits for a view's lock holding no other, and for writers without holding a view's lock. Locks on the stream's
+ * tables come before views' locks for everybody.
  */
 #include "tidemark.h"
 
 #include "access/xact.h"
 #include "catalog.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -69,6 +71,12 @@ static FrontierShared *shared = NULL;
 static HTAB *guards = NULL;
 
 /* Streams dropped in this transaction; in TopTransactionContext. */
+typedef struct Forgotten
+{
+	Oid stream;
+	int level; /* of the subtransaction: if that is rolled back, the stream is there again */
+} Forgotten;
+
 static List *forgotten = NIL;
 
 Size
@@ -113,6 +121,12 @@ frontier_lock_view(Oid view)
 
 	object_lock_tag(&tag, "view", view);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+frontier_lock_tables(Oid stream)
+{
+	list_free(find_all_inheritors(stream, AccessShareLock, NULL));
 }
 
 VirtualTransactionId *
@@ -219,7 +233,7 @@ forget_guards(XactEvent event, void *arg)
 		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 		foreach (cell, forgotten)
 		{
-			GuardKey key = guard_key(lfirst_oid(cell));
+			GuardKey key = guard_key(((Forgotten *) lfirst(cell))->stream);
 
 			hash_search(guards, &key, HASH_REMOVE, NULL);
 		}
@@ -229,18 +243,45 @@ forget_guards(XactEvent event, void *arg)
 		forgotten = NIL;
 }
 
+static void
+keep_rolled_back(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
+				 void *arg)
+{
+	int level = GetCurrentTransactionNestLevel();
+	ListCell *cell;
+
+	foreach (cell, forgotten)
+	{
+		Forgotten *entry = lfirst(cell);
+
+		if (entry->level < level)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			forgotten = foreach_delete_current(forgotten, cell);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			entry->level = level - 1;
+	}
+}
+
 void
 frontier_forget_at_commit(Oid stream)
 {
 	static bool registered = false;
 	MemoryContext old;
+	Forgotten *entry;
 
 	if (shared == NULL)
 		return;
 	if (!registered)
+	{
 		RegisterXactCallback(forget_guards, NULL);
+		RegisterSubXactCallback(keep_rolled_back, NULL);
+	}
 	registered = true;
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	forgotten = lappend_oid(forgotten, stream);
+	entry = palloc(sizeof(Forgotten));
+	entry->stream = stream;
+	entry->level = GetCurrentTransactionNestLevel();
+	forgotten = lappend(forgotten, entry);
 	MemoryContextSwitchTo(old);
 }

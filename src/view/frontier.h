@@ -25,6 +25,12 @@ extern void frontier_publish(Oid stream, Ticks to);
 /* Maintainer: the transactions that hold the stream's lock now; ends with an invalid one. palloc'd. */
 extern VirtualTransactionId *frontier_writers(Oid stream);
 
+/*
+ * Locks the stream's table and its partitions for reading: before a view's lock, as TRUNCATE of a partition does, and
+ * before a snapshot, which must not be older than a rewrite of a table.
+ */
+extern void frontier_lock_tables(Oid stream);
+
 /* Takes the view's correction lock, until the end of the transaction: one at a time changes its rows. */
 extern void frontier_lock_view(Oid view);
 

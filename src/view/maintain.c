@@ -13,12 +13,15 @@
  *
  * A view that becomes continuous after that is not among those that go to the target: a writer that
  * came after the list may have seen the guard, but not the view, and so would not correct it. It
- * has its turn from the next look on.
+ * has its turn from the next look on. A stream without all its triggers is left alone: a dump is being
+ * restored, and its rows come before its triggers.
  *
  * APPENDING goes in steps of one transaction each, so that a view over a table that was full before is
  * materialised in the background with visible progress, and other streams get their turn. A step that
  * fails is tried again in the next round from what is committed; nothing here survives a crash
  * but the catalogue, and nothing needs to.
+ *
+ * A lock that can't be had soon is no error: the step is tried again after the next look.
  *
  * Steps commit asynchronously: a lost commit loses the rows with the frontier that says they are there.
  */
@@ -34,6 +37,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "stream/stream.h"
 #include "stream/time_index.h"
 #include "stream/watermark.h"
 #include "utils/builtins.h"
@@ -53,6 +57,10 @@
 #define ROWS_PER_STEP 500000
 #define IDLE_MS 1000
 #define WAITING_MS 20
+
+/* ms until a stream whose watermark could not be found is looked at again, and how long a step waits for a lock. */
+#define FAILED_MS 10000
+#define LOCK_TIMEOUT "500ms"
 
 typedef enum Phase
 {
@@ -81,17 +89,21 @@ PG_FUNCTION_INFO_V1(tidemark_current_watermark);
 
 /* ---- watermarks ------------------------------------------------------------------------------------ */
 
-/* The first value of the first row that a catalogue query returns; false if none, or null. */
+/*
+ * The first value, of an event time's type, of the first row that a query returns, with the rights of a role: one over
+ * a user's table must not have more than its owner's. False if there is none, or null.
+ */
 static bool
-select_int64(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, Oid type,
-			 int64 *result)
+select_ticks(Oid role, const char *sql, int nargs, Oid *types, Datum *values, Oid type,
+			 Ticks *result)
 {
-	CatalogSession session = catalog_begin();
+	RoleSession session = role_begin(role);
 	bool found = false;
 	bool isnull = true;
 
-	if (SPI_execute_with_args(sql, nargs, types, values, nulls, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "catalogue query failed: %s", sql);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "query failed: %s", sql);
 	if (SPI_processed > 0)
 	{
 		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -100,7 +112,8 @@ select_int64(const char *sql, int nargs, Oid *types, Datum *values, const char *
 			*result = event_time_ticks(type, value);
 		found = !isnull;
 	}
-	catalog_end(session);
+	SPI_finish();
+	role_end(session);
 	return found;
 }
 
@@ -130,7 +143,8 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 	char *sql =
 		stream_query(stream, "max", bounded ? "BETWEEN $1 AND clock_timestamp() + $2" : "> $1");
 
-	return select_int64(sql, bounded ? 2 : 1, types, values, NULL, stream->time_type, greatest);
+	return select_ticks(relation_owner(stream->relid), sql, bounded ? 2 : 1, types, values,
+						stream->time_type, greatest);
 }
 
 typedef struct Watermark
@@ -147,10 +161,10 @@ stored_watermark(Oid stream)
 	Datum values[] = {ObjectIdGetDatum(stream)};
 	Watermark stored = {TICKS_MIN, TICKS_MIN};
 
-	(void) select_int64("SELECT watermark FROM tidemark.stream WHERE relid = $1", 1, types, values,
-						NULL, INT8OID, &stored.watermark);
-	(void) select_int64("SELECT greatest FROM tidemark.stream WHERE relid = $1", 1, types, values,
-						NULL, INT8OID, &stored.greatest);
+	(void) select_ticks(catalog_owner(), "SELECT watermark FROM tidemark.stream WHERE relid = $1",
+						1, types, values, INT8OID, &stored.watermark);
+	(void) select_ticks(catalog_owner(), "SELECT greatest FROM tidemark.stream WHERE relid = $1", 1,
+						types, values, INT8OID, &stored.greatest);
 	return stored;
 }
 
@@ -214,6 +228,8 @@ begin_step(void)
 	XactReadOnly = false;
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 	/* without statistics the planner would read the whole stream for a slice */
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 							 true, 0, false);
@@ -227,7 +243,33 @@ end_step(void)
 	CommitTransactionCommand();
 }
 
-/* The least committed frontier of the stream's views, TICKS_MAX without views. */
+/*
+ * After an error: the transaction is over, and the error is returned, in that context. NULL: a lock could not be
+ * had in time. What ends the process goes on.
+ */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		PG_RE_THROW();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? NULL : error;
+}
+
+static void
+log_error(ErrorData *error)
+{
+	error->elevel = LOG;
+	ThrowErrorData(error);
+}
+
+/* The least committed frontier of the stream's views, TICKS_MIN if one has to be made anew, TICKS_MAX without views. */
 static Ticks
 least_frontier(Oid stream)
 {
@@ -236,8 +278,12 @@ least_frontier(Oid stream)
 
 	foreach (cell, views_of_stream(stream))
 	{
-		/* without a frontier it has been restored from a dump, and is made anew: as if from the start */
-		least = Min(least, frontier_read(lfirst_oid(cell), GetActiveSnapshot()).frontier);
+		Frontier frontier = frontier_read(lfirst_oid(cell), GetActiveSnapshot());
+		ContinuousView view;
+
+		if (!view_lookup(lfirst_oid(cell), &view))
+			continue;
+		least = Min(least, frontier.found && view.current ? frontier.frontier : TICKS_MIN);
 	}
 	return least;
 }
@@ -280,7 +326,8 @@ set_step(Progress *progress, const Stream *stream)
 	double span;
 
 	progress->start = progress->target;
-	(void) select_int64(sql, 1, types, values, NULL, stream->time_type, &progress->start);
+	(void) select_ticks(relation_owner(stream->relid), sql, 1, types, values, stream->time_type,
+						&progress->start);
 	span = (double) progress->target - (double) progress->start;
 	progress->step = TICKS_MAX;
 	if (rows > ROWS_PER_STEP)
@@ -323,7 +370,8 @@ look(Progress *progress, MemoryContext worker_context)
 	Ticks least;
 
 	begin_step();
-	if (stream_lookup(progress->stream, &stream))
+	frontier_lock_tables(progress->stream);
+	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
 		watermark = advance_watermark(&stream);
 	least = least_frontier(progress->stream);
 	if (watermark > least)
@@ -379,6 +427,7 @@ advance_view(Oid relid, const Progress *progress)
 	/* the view's own lock first: DROP VIEW goes the same way */
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return true; /* somebody changes it now; the next look sees what came of it */
+	frontier_lock_tables(progress->stream);
 	frontier_lock_view(relid);
 	PopActiveSnapshot();
 	AcceptInvalidationMessages();
@@ -395,11 +444,12 @@ advance_view(Oid relid, const Progress *progress)
 	frontier = frontier_read(relid, GetActiveSnapshot());
 	if (frontier.found && frontier.frontier < progress->target)
 	{
-		Query *batch = slice_batch_query(relid, NULL);
+		Access access;
+		Query *batch = slice_batch_query(relid, &shape, &access);
 		int64 rows;
 
-		shape_of_query(batch, &shape);
 		shape_require(&shape, get_rel_name(relid));
+		define_require_access(relid, access);
 		to = step_target(progress, frontier.frontier);
 		rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
 		materialised_changed(relid, to, rows, 0);
@@ -409,32 +459,34 @@ advance_view(Oid relid, const Progress *progress)
 	return to >= progress->target;
 }
 
-/* What went wrong with a view's maintenance, for tidemark.continuous_views; NULL: nothing now. */
-static void
+/* What went wrong with a view's maintenance, for tidemark.continuous_views; NULL: nothing now. True if that is news. */
+static bool
 record_error(Oid view, const char *message)
 {
 	Oid types[] = {OIDOID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(view), message ? CStringGetTextDatum(message) : 0};
 	char nulls[] = {' ', message ? ' ' : 'n', '\0'};
+	bool news;
 
 	begin_step();
-	(void) catalog_execute(
-		"UPDATE tidemark.view SET last_error = $2, last_error_at = clock_timestamp() "
-		"WHERE relid = $1 AND last_error IS DISTINCT FROM $2",
-		2, types, values, nulls);
+	news = catalog_execute(
+			   "UPDATE tidemark.view SET last_error = $2, last_error_at = clock_timestamp() "
+			   "WHERE relid = $1 AND last_error IS DISTINCT FROM $2",
+			   2, types, values, nulls) > 0;
 	end_step();
+	return news;
 }
 
 /*
- * A step of one view in a transaction of its own. An error (of the view's own query, say) is logged and
- * recorded, and holds up this view only: it is tried again after the next look.
+ * A step of one view in a transaction of its own. An error (of the view's own query, say) is recorded, logged when it
+ * is another than before, and holds up this view only: it is tried again after the next look.
  */
 static bool
 try_step(Oid view, const Progress *progress)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool arrived = true;
-	char *message = NULL;
+	volatile bool arrived = true;
+	ErrorData *volatile error = NULL;
 
 	PG_TRY();
 	{
@@ -444,19 +496,12 @@ try_step(Oid view, const Progress *progress)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		message = MemoryContextStrdup(context, error->message);
+		error = catch_error(context);
+		arrived = true;
 	}
 	PG_END_TRY();
-	record_error(view, message);
+	if (record_error(view, error ? error->message : NULL) && error)
+		log_error(error);
 	MemoryContextSwitchTo(context);
 	return arrived;
 }
@@ -530,6 +575,32 @@ attend(Progress *progress, MemoryContext worker_context)
 	}
 }
 
+/* An error of one stream holds up no other. */
+static long
+try_attend(Progress *progress, MemoryContext worker_context)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile long wait = FAILED_MS;
+
+	PG_TRY();
+	{
+		wait = attend(progress, worker_context);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = catch_error(context);
+
+		wait = error ? FAILED_MS : IDLE_MS;
+		if (error)
+			log_error(error);
+		progress->phase = PHASE_IDLE;
+		progress->next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return wait;
+}
+
 static Progress *
 progress_of(Oid stream)
 {
@@ -579,7 +650,6 @@ streams_of_round(void)
 long
 maintain_round(MemoryContext worker_context)
 {
-	MemoryContext round_context = CurrentMemoryContext;
 	long wait = IDLE_MS;
 	ListCell *cell;
 
@@ -587,8 +657,7 @@ maintain_round(MemoryContext worker_context)
 		return IDLE_MS;
 	foreach (cell, streams_of_round())
 	{
-		wait = Min(wait, attend(progress_of(lfirst_oid(cell)), worker_context));
-		MemoryContextSwitchTo(round_context);
+		wait = Min(wait, try_attend(progress_of(lfirst_oid(cell)), worker_context));
 	}
 	return wait;
 }

@@ -53,7 +53,7 @@ column_definitions(TupleDesc columns)
 static void
 create_index(Oid table, AttrNumber column)
 {
-	CatalogSession session = catalog_begin();
+	RoleSession session = catalog_begin();
 	char *sql = psprintf("CREATE INDEX ON %s.%s (c%d)", TIDEMARK_DATA_SCHEMA,
 						 quote_identifier(get_rel_name(table)), column);
 
@@ -207,15 +207,12 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
 	Relation rel;
 	uint64 rows;
-	Oid userid;
-	int sec_context;
+	RoleSession session;
 	bool answer_before = answer_suspended;
 
 	aggregate_swap_exact_always(slice);
 	rel = table_open(view->mat, RowExclusiveLock);
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(relation_owner(view->relid),
-						   sec_context | SECURITY_RESTRICTED_OPERATION);
+	session = role_begin(relation_owner(view->relid));
 	answer_suspended = true;
 	PG_TRY();
 	{
@@ -224,9 +221,9 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	PG_FINALLY();
 	{
 		answer_suspended = answer_before;
-		SetUserIdAndSecContext(userid, sec_context);
 	}
 	PG_END_TRY();
+	role_end(session);
 	table_close(rel, NoLock);
 	return rows;
 }

@@ -242,10 +242,22 @@ query_has_security_quals(Query *query)
 	return security_walker((Node *) query, NULL);
 }
 
+static bool
+is_denied_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return !compat_tables_permitted((Query *) node) ||
+			   query_tree_walker((Query *) node, is_denied_walker, context, 0);
+	return expression_tree_walker(node, is_denied_walker, context);
+}
+
 Query *
-slice_batch_query(Oid view, bool *row_security)
+slice_batch_query(Oid view, Shape *shape, Access *access)
 {
 	Relation rel = table_open(view, AccessShareLock);
+	RoleSession session = role_begin(rel->rd_rel->relowner);
 	Query *query = copyObject(get_view_query(rel));
 	List *rewritten;
 	bool strip = true;
@@ -254,8 +266,13 @@ slice_batch_query(Oid view, bool *row_security)
 	rewritten = QueryRewrite(query);
 	table_close(rel, NoLock);
 	query = linitial_node(Query, rewritten);
-	if (row_security)
-		*row_security = query_has_security_quals(query);
+	*access = ACCESS_ALL;
+	if (query_has_security_quals(query))
+		*access = ACCESS_ROW_SECURITY;
+	else if (is_denied_walker((Node *) query, NULL))
+		*access = ACCESS_DENIED;
 	(void) security_walker((Node *) query, &strip);
+	shape_of_query(query, shape);
+	role_end(session);
 	return query;
 }

@@ -33,12 +33,20 @@ extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
 extern Query *slice_query(Query *query, const Shape *shape, const SliceBounds *bounds,
 						  bool with_time, AttrNumber *time_column);
 
+/* What the view's owner may read of what the view reads. */
+typedef enum Access
+{
+	ACCESS_ALL,
+	ACCESS_ROW_SECURITY, /* some rows only */
+	ACCESS_DENIED
+} Access;
+
 /*
- * The batch query of a view, rewritten, as a copy, with locks taken on what it reads: all its rows, whoever
- * asks, without row security and checks of rights. Those are the business of whoever reads the view; a writer whose
- * late row makes a view compute anew has none of it. *row_security, if not NULL, tells whether there was any.
+ * The batch query of a view, rewritten, as a copy, with locks taken on what it reads, and its shape: all its rows,
+ * without row security and checks of rights, whoever asks. So it must be run only when *access is ACCESS_ALL: it runs
+ * the owner's functions over the rows. Folds constants with the owner's rights.
  */
-extern Query *slice_batch_query(Oid view, bool *row_security);
+extern Query *slice_batch_query(Oid view, Shape *shape, Access *access);
 
 /* Does row security change what this rewritten query returns? */
 extern bool query_has_security_quals(Query *query);
