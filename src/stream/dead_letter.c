@@ -24,7 +24,7 @@ static const char *const insert_statement =
 	" key, payload, headers, sqlstate, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 bool
-dead_letter_worthy(const ErrorData *error)
+is_fault_of_data(const ErrorData *error)
 {
 	if (error->elevel != ERROR)
 		return false;

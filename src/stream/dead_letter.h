@@ -10,7 +10,7 @@
  * Is this error the record's fault, so that the next attempt would fail as well? Not: lack of
  * resources, cancellation, a conflict with others, a mistake in the schema or in rights.
  */
-extern bool dead_letter_worthy(const ErrorData *error);
+extern bool is_fault_of_data(const ErrorData *error);
 
 /* An error's text for the dead letter: its message with the column and the detail. palloc'd. */
 extern char *dead_letter_text(const ErrorData *error);

@@ -220,7 +220,7 @@ subtransaction_failed(Subtransaction *sub, Batch *batch)
 
 	MemoryContextSwitchTo(batch->ingest->batch_context);
 	error = CopyErrorData();
-	if (!dead_letter_worthy(error))
+	if (!is_fault_of_data(error))
 		PG_RE_THROW();
 	FlushErrorState();
 	RollbackAndReleaseCurrentSubTransaction();

@@ -26,10 +26,12 @@
 #include "access/xact.h"
 #include "catalog.h"
 #include "storage/lmgr.h"
+#include "stream/dead_letter.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "view/correct.h"
@@ -163,6 +165,61 @@ begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
 	return false;
 }
 
+/*
+ * The same in a subtransaction: an error that is the rows' fault (a division by zero in the view's query) is
+ * returned, and nothing has been done; other errors are raised.
+ */
+static ErrorData *
+try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, const Ticks *times,
+			  int n, Ticks frontier)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int64 change = recompute_stretches(view, shape, batch, times, n, frontier);
+
+		materialised_changed(view->relid, frontier, change, 1);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!is_fault_of_data(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * The view's query fails on what was written. That is not the writer's trouble: the frontier goes back to before the
+ * rows, and whoever reads the view from there on has the batch query's answer, which is the error. The maintainer tries to go
+ * on, and says in tidemark.continuous_views why it can't.
+ */
+static void
+retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorData *error)
+{
+	Oid type = shape->stream.time_type;
+	int64 deleted = materialised_delete(view, type, from, TICKS_MAX);
+
+	materialised_changed(view->relid, ticks_minus(from, 1), -deleted, 1);
+	ereport(WARNING,
+			(errmsg("continuous view \"%s\" fails on the rows that were written: %s",
+					get_rel_name(view->relid), error->message),
+			 errdetail("From %s on it is answered by its batch query, until that succeeds.",
+					   event_time_text(type, from))));
+}
+
 static void
 say_where(void *view)
 {
@@ -188,10 +245,12 @@ correct_view(Oid relid, const Ticks *times, int n)
 
 		if (access == ACCESS_ALL)
 		{
+			ErrorData *error;
+
 			shape_require(&shape, get_rel_name(relid));
-			materialised_changed(
-				relid, frontier.frontier,
-				recompute_stretches(&view, &shape, batch, times, n, frontier.frontier), 1);
+			error = try_recompute(&view, &shape, batch, times, n, frontier.frontier);
+			if (error)
+				retreat(&view, &shape, times[0], error);
 		}
 		else
 			start_anew(&view, &frontier);
