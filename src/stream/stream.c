@@ -552,6 +552,33 @@ table_altered(AlterTableStmt *alter)
 	}
 }
 
+/*
+ * Raises an error for what can't be followed. A partition that is being detached concurrently is gone for new queries
+ * while older ones still read it, and its rows are in the materialised parts all the while.
+ */
+void
+stream_table_changes(AlterTableStmt *alter)
+{
+	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	Oid stream = OidIsValid(relid) ? stream_above(relid) : InvalidOid;
+	ListCell *cell;
+
+	if (!OidIsValid(stream) || views_of_stream(stream) == NIL)
+		return;
+	foreach (cell, alter->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_DetachPartition && ((PartitionCmd *) command->def)->concurrent)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("can't detach a partition of stream \"%s\" concurrently: continuous "
+							"views read it",
+							get_rel_name(stream)),
+					 errhint("Detach it without CONCURRENTLY.")));
+	}
+}
+
 void
 stream_table_changed(Node *statement)
 {

@@ -381,6 +381,11 @@ advance_view(Oid relid, const Progress *progress)
 	/* the view's own lock first: DROP VIEW goes the same way */
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return true; /* somebody changes it now; the next look sees what came of it */
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return true;
+	/* then what it reads: whoever truncates a partition or replaces a view below has that first */
+	(void) slice_batch_query(relid, NULL);
+	(void) find_all_inheritors(progress->stream, AccessShareLock, NULL);
 	frontier_lock_view(relid);
 	PopActiveSnapshot();
 	AcceptInvalidationMessages();
