@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -79,12 +80,18 @@ add_constraints(Oid relid, const char *column, Oid type)
 {
 	const char *quoted = quote_identifier(column);
 	const char *check =
-		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
-						: psprintf("pg_catalog.isfinite(%s)", quoted);
+		type == INT8OID
+			? psprintf("%s NOT IN ('-9223372036854775808', 9223372036854775807)", quoted)
+			: psprintf("pg_catalog.isfinite(%s)", quoted);
 
-	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, "
+	/* one may be left from before the extension was dropped */
+	const char *anew = OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true))
+						   ? "DROP CONSTRAINT " FINITE_CONSTRAINT ", "
+						   : "";
+
+	run_ddl(psprintf("ALTER TABLE %s %sALTER COLUMN %s SET NOT NULL, "
 					 "ADD CONSTRAINT " FINITE_CONSTRAINT " CHECK (%s)",
-					 qualified_name(relid), quoted, check));
+					 qualified_name(relid), anew, quoted, check));
 }
 
 static void

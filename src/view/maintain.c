@@ -1,7 +1,7 @@
 /*
  * maintain.c: moving the frontiers of a database's continuous views towards their streams' watermarks.
  *
- * For each stream with continuous views, the maintainer goes through these states; it waits in none of
+ * For each stream, the maintainer goes through these states; it waits in none of
  * them, so one long transaction on one stream holds up no other stream:
  *
  *                 watermark above a frontier            writers of then have ended
@@ -555,7 +555,7 @@ progress_of(Oid stream)
 	return progress;
 }
 
-/* The streams to attend to, in the context of the round. Forgets those that have no views any more. */
+/* The streams to attend to, in the context of the round. Forgets those that are none any more. */
 static List *
 streams_of_round(void)
 {
@@ -565,7 +565,7 @@ streams_of_round(void)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(round_context);
-	oids = streams_with_views();
+	oids = all_streams();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(round_context);
 	foreach (cell, streams)
