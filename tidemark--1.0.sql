@@ -1,6 +1,16 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION tidemark" to load this file. \quit
 
+-- The owner of a schema may drop and rename what is in it: it must not be anybody else's.
+DO $$
+BEGIN
+    IF (SELECT nspowner <> current_user::regrole FROM pg_catalog.pg_namespace WHERE nspname = 'tidemark') THEN
+        RAISE EXCEPTION 'schema "tidemark" belongs to another role' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Drop or rename that schema; CREATE EXTENSION makes its own.';
+    END IF;
+END
+$$;
+
 -- ------------------------------------------------------------------------------------------------
 -- Tables of the catalogue. Event times are kept as "ticks": microseconds since 2000-01-01 for
 -- timestamp and timestamptz, days since then for date, the number itself for bigint.

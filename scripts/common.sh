@@ -80,7 +80,7 @@ install_for_kafka() {
 # --- the place of work ---------------------------------------------------------------------------
 
 make_work_directory() {
-	work=$(mktemp -d /tmp/tidemark.XXXXXX)
+	work=$(mktemp -d "${TMPDIR:-/tmp}/tidemark.XXXXXX") # sockets are in there: a short path
 	chmod 755 "$work"
 	trap end_everything EXIT
 	trap 'exit 130' INT

@@ -5,6 +5,11 @@ SELECT tidemark.create_stream('refused', 'at');
 CREATE TABLE refused_tz (tz timestamptz, x float8);
 SELECT tidemark.create_stream('refused_tz', 'tz');
 
+-- what is read may be a view on it, and the aggregate anybody's
+CREATE MATERIALIZED VIEW refused_stock AS SELECT at, key FROM refused;
+CREATE VIEW refused_view AS SELECT at, key, x FROM refused WHERE key > 0;
+CREATE AGGREGATE refused_last(float8) (SFUNC = float8larger, STYPE = float8);
+
 CREATE FUNCTION try_view(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE message text; hint text;
 BEGIN
@@ -28,23 +33,38 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT key, first_value(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
     ('WITH a AS (SELECT * FROM refused), b AS (SELECT * FROM a WHERE key = 1) SELECT count(*) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM b'),
     ('SELECT unnest(ARRAY[key, 1]) FROM refused'),
+    ('SELECT last_value(x) OVER w, nth_value(x, 2) OVER w FROM refused WINDOW w AS (ORDER BY at RANGE ''1 s'' PRECEDING)'),
+    ('SELECT sum(x) FILTER (WHERE key = 1) OVER (PARTITION BY key ORDER BY at RANGE ''1 s'' PRECEDING), max(n) OVER (PARTITION BY note ORDER BY at RANGE ''1 min'' PRECEDING) FROM refused'),
+    ('SELECT count(*) OVER (ORDER BY at RANGE BETWEEN ''3 s'' PRECEDING AND ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE ''1 month 2 days'' PRECEDING) FROM refused'),
+    ('SELECT refused_last(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused_view'),
+    ('SELECT max(s) OVER (ORDER BY at RANGE ''1 min'' PRECEDING) FROM (SELECT at, sum(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) AS s FROM refused) w'),
+    ('SELECT CASE WHEN x > 0 THEN key::bigint END FROM refused'),
     ('SELECT at FROM plain'),
+    ('SELECT key FROM refused_stock'),
     ('SELECT 1 AS one'),
     ('VALUES (1)'),
     ('SELECT * FROM generate_series(1, 3)'),
     ('SELECT r.key FROM refused r JOIN plain p USING (key)'),
     ('SELECT r.key FROM refused r, plain p'),
     ('SELECT key FROM refused UNION ALL SELECT key FROM refused'),
+    ('SELECT key FROM refused INTERSECT SELECT key FROM refused'),
+    ('SELECT key FROM refused EXCEPT SELECT key FROM refused'),
     ('SELECT DISTINCT key FROM refused'),
     ('SELECT DISTINCT ON (key) key, x FROM refused ORDER BY key, at'),
     ('SELECT key, count(*) FROM refused GROUP BY key'),
+    ('SELECT date_bin(''1 min'', at, ''2000-01-01'') AS minute, count(*) FROM refused GROUP BY 1'),
+    ('SELECT key FROM refused GROUP BY key HAVING count(*) > 1'),
     ('SELECT max(x) FROM refused'),
     ('SELECT key FROM refused LIMIT 3'),
+    ('SELECT key FROM refused OFFSET 3'),
     ('SELECT key FROM refused ORDER BY at'),
+    ('SELECT key FROM refused FOR UPDATE'),
     ('SELECT key FROM refused FOR SHARE'),
     ('SELECT key FROM refused TABLESAMPLE SYSTEM (10)'),
     ('SELECT key FROM refused WHERE key IN (SELECT key FROM plain)'),
     ('SELECT key, (SELECT max(at) FROM plain) AS m FROM refused'),
+    ('SELECT key FROM refused r WHERE EXISTS (SELECT FROM plain p WHERE p.key = r.key)'),
     ('WITH RECURSIVE r AS (SELECT key FROM refused UNION ALL SELECT key + 1 FROM r WHERE key < 3) SELECT * FROM r'),
     ('SELECT key FROM refused WHERE at > now()'),
     ('SELECT key FROM refused WHERE at > localtimestamp'),
@@ -53,6 +73,7 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT date_trunc(''day'', tz) FROM refused'),
     ('SELECT current_user, key FROM refused'),
     ('SELECT ctid FROM refused'),
+    ('SELECT xmin FROM refused'),
     ('SELECT sum(x) OVER (PARTITION BY key ORDER BY at) FROM refused'),
     ('SELECT sum(x) OVER () FROM refused'),
     ('SELECT sum(x) OVER (PARTITION BY key) FROM refused'),
@@ -68,6 +89,8 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT sum(x) OVER (ORDER BY at RANGE ''-1 s'' PRECEDING) FROM refused'),
     ('SELECT row_number() OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
     ('SELECT lag(x) OVER (ORDER BY at) FROM refused'),
+    ('SELECT lead(x) OVER (ORDER BY at) FROM refused'),
+    ('SELECT ntile(4) OVER (ORDER BY at) FROM refused'),
     ('SELECT rank() OVER (PARTITION BY key ORDER BY at) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''24 hours'' PRECEDING) FROM refused_tz'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 day'' PRECEDING) FROM refused_tz'),
@@ -93,3 +116,4 @@ CREATE VIEW invoker WITH (security_invoker) AS SELECT * FROM refused;
 SELECT tidemark.make_continuous('invoker');
 DROP TABLE refused, refused_tz, plain CASCADE;
 DROP FUNCTION try_view;
+DROP AGGREGATE refused_last(float8);

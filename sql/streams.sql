@@ -16,6 +16,18 @@ INSERT INTO stream_date VALUES ('infinity');
 INSERT INTO stream_number VALUES (-9223372036854775808);
 INSERT INTO stream_ts VALUES (NULL);
 
+-- the watermark is published for a stream without views too
+INSERT INTO stream_ts VALUES ('2024-05-03 12:00:00.4996');
+DO $$
+BEGIN
+    FOR i IN 1 .. 6000 LOOP
+        EXIT WHEN EXISTS (SELECT FROM tidemark.streams WHERE stream = 'stream_ts'::regclass AND watermark IS NOT NULL);
+        PERFORM pg_sleep(0.01);
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT watermark, greatest_event_time FROM tidemark.streams WHERE stream = 'stream_ts'::regclass;
+
 -- refusals
 CREATE TABLE stream_bad (at text, t timestamp, "Mixed" timestamp);
 SELECT tidemark.create_stream('stream_bad', 'at');

@@ -16,9 +16,11 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_rewrite.h"
+#include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -75,6 +77,7 @@ typedef struct CacheEntry
 } CacheEntry;
 
 static HTAB *cache = NULL;
+static bool schema_known = false; /* is what catalog_schema() found still true? */
 
 static void
 forget_entry(Datum arg, Oid relid)
@@ -94,10 +97,48 @@ forget_entry(Datum arg, Oid relid)
 		entry->valid = false;
 }
 
+static void
+forget_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	schema_known = false;
+	if (cache)
+		forget_entry((Datum) 0, InvalidOid);
+}
+
+/*
+ * The schema of our tables, if it is ours: anybody may make a schema of that name, and tables in it, in
+ * a database without the extension. CREATE and DROP EXTENSION change functions, which makes us look again.
+ */
+static Oid
+catalog_schema(void)
+{
+	static bool registered = false;
+	static Oid schema = InvalidOid;
+	Oid table;
+
+	if (schema_known)
+		return schema;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_schema, (Datum) 0);
+		registered = true;
+	}
+	schema_known =
+		true; /* before the look: a message that arrives meanwhile makes it unknown again */
+	schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+	table = OidIsValid(schema) ? get_relname_relid("view", schema) : InvalidOid;
+	if (OidIsValid(schema) &&
+		(!OidIsValid(table) || !OidIsValid(get_extension_oid("tidemark", true)) ||
+		 getExtensionOfObject(RelationRelationId, table) != get_extension_oid("tidemark", true)))
+		schema = InvalidOid;
+	return schema;
+}
+
 Oid
 catalog_table(const char *name)
 {
-	Oid schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
+	Oid schema = catalog_schema();
 
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
@@ -105,16 +146,12 @@ catalog_table(const char *name)
 Oid
 catalog_owner(void)
 {
-	HeapTuple tuple;
-	Oid owner;
+	Oid table = catalog_table("view");
 
-	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum(TIDEMARK_SCHEMA));
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(table))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("extension \"tidemark\" is not installed in this database")));
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return relation_owner(table);
 }
 
 Oid
@@ -276,11 +313,14 @@ view_lookup(Oid relid, ContinuousView *view)
 	return entry->is_view;
 }
 
-/* One OID column of tidemark.view, for all rows or those of one stream; sorted, without repeats. */
+/*
+ * The first column of a table of the catalogue, for all rows or those that have `value` in the column
+ * `of`; sorted.
+ */
 static List *
-oids_of_views(AttrNumber column, Oid stream)
+oids_of_rows(const char *name, AttrNumber of, Oid value)
 {
-	Oid table = catalog_table("view");
+	Oid table = catalog_table(name);
 	List *oids = NIL;
 	Relation rel;
 	SysScanDesc scan;
@@ -293,11 +333,11 @@ oids_of_views(AttrNumber column, Oid stream)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool isnull;
-		Datum on = heap_getattr(tuple, Anum_view_stream, RelationGetDescr(rel), &isnull);
-		Datum oid = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+		Datum first = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
 
-		if (!OidIsValid(stream) || DatumGetObjectId(on) == stream)
-			oids = list_append_unique_oid(oids, DatumGetObjectId(oid));
+		if (of == InvalidAttrNumber ||
+			DatumGetObjectId(heap_getattr(tuple, of, RelationGetDescr(rel), &isnull)) == value)
+			oids = lappend_oid(oids, DatumGetObjectId(first));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -308,13 +348,13 @@ oids_of_views(AttrNumber column, Oid stream)
 List *
 views_of_stream(Oid stream)
 {
-	return oids_of_views(Anum_view_relid, stream);
+	return oids_of_rows("view", Anum_view_stream, stream);
 }
 
 List *
-streams_with_views(void)
+all_streams(void)
 {
-	return oids_of_views(Anum_view_stream, InvalidOid);
+	return oids_of_rows("stream", InvalidAttrNumber, InvalidOid);
 }
 
 Frontier

@@ -41,8 +41,8 @@ extern bool view_lookup(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
-/* OIDs of the streams that have continuous views. */
-extern List *streams_with_views(void);
+/* OIDs of the streams. */
+extern List *all_streams(void);
 
 /* What the row of a view in tidemark.frontier says in a snapshot. */
 typedef struct Frontier
@@ -68,7 +68,7 @@ extern Oid relation_owner(Oid relid);
 /* Is this view read with the rights of whoever asks, instead of its owner's? */
 extern bool view_is_security_invoker(Oid view);
 
-/* The owner of the extension's schema, with whose rights the catalogue is written. */
+/* The owner of the extension's tables, with whose rights they are written. */
 extern Oid catalog_owner(void);
 
 /*

@@ -143,6 +143,7 @@ reads("a text WITH format 'raw'", "any \x{1f30a}\ntext", "any \x{1f30a}\ntext", 
 
 refuses('"provinceId" int', '{"provinceId": "abc"}', qr/invalid input syntax for type integer: "abc".*column "provinceId", field "provinceId".*topic "one_\d+", partition 0, offset 0/s, 'an error names column, topic, partition and offset');
 refuses('a int', '{"a": 1.5}', qr/invalid input syntax for type integer: "1.5"/, 'no silent rounding');
+is(sql("SELECT count(*) FROM one"), '1', 'a payload that no column takes is not looked at');
 refuses('a smallint', '{"a": 40000}', qr/out of range for type smallint/, 'out of range');
 refuses('a int', '{"a": 1', qr/invalid JSON: it ends where "," or "}" is expected/, 'cut off');
 refuses('a int', '{"a": 1} x', qr/invalid JSON: the end is expected at byte 9, not "x"/, 'garbage behind the object');

@@ -31,7 +31,7 @@ struct RecordDecoder
 	const MetadataColumn *current_metadata;
 };
 
-/* By attribute number, the position among the columns that are not metadata; -1 for those that are. */
+/* By attribute number, the position among the columns of the payload; -1 for metadata. */
 static int *
 payload_positions(Oid foreign_table, const TopicOptions *options, int *n_positions)
 {
@@ -148,6 +148,15 @@ say_where(void *arg)
 		errcontext("column \"%s\"", column->name);
 }
 
+/* A payload that no column takes is not looked at: one can find a bad record that way. */
+static inline bool
+has_payload(const RecordDecoder *decoder, const KafkaRecord *record)
+{
+	if (decoder->payload.n_columns == 0 || record->payload == NULL)
+		return false;
+	return record->payload_len > 0 || decoder->payload.options.format == FORMAT_RAW;
+}
+
 void
 record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values, bool *nulls)
 {
@@ -158,8 +167,7 @@ record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values, 
 	decoder->current_metadata = NULL;
 	error_context_stack = &where;
 
-	if (record->payload_len > 0 ||
-		(record->payload && decoder->payload.options.format == FORMAT_RAW))
+	if (has_payload(decoder, record))
 		decoder->read(&decoder->payload, record->payload, record->payload_len, values, nulls);
 	for (int i = 0; i < decoder->n_metadata; i++)
 	{

@@ -22,7 +22,7 @@ extern RecordDecoder *record_decoder_create(Oid foreign_table, TupleDesc target,
  * Decodes one record into values/nulls (of the target's length). Values are allocated in the
  * current context, and may point into the record. Raises an error that says what is wrong and in
  * which column. Tombstones and empty payloads: every column null but those of metadata (an empty
- * payload of format raw is an empty value).
+ * payload of format raw is an empty value). A payload that no column takes is not looked at.
  */
 extern void record_decode(RecordDecoder *decoder, const KafkaRecord *record, Datum *values,
 						  bool *nulls);

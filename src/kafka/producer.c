@@ -80,6 +80,12 @@ kafka_producer_close(KafkaProducer *producer)
 	client_close(&producer->client);
 }
 
+const char *
+kafka_producer_topic(KafkaProducer *producer)
+{
+	return producer->client.topic_name;
+}
+
 int
 kafka_producer_partitions(KafkaProducer *producer, int timeout_ms, char **error)
 {

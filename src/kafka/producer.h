@@ -36,6 +36,8 @@ typedef struct OutgoingRecord
 extern KafkaProducer *kafka_producer_open(Oid foreign_table, Oid userid);
 extern void kafka_producer_close(KafkaProducer *producer);
 
+extern const char *kafka_producer_topic(KafkaProducer *producer);
+
 /* As kafka_consumer_partitions. */
 extern int kafka_producer_partitions(KafkaProducer *producer, int timeout_ms, char **error);
 

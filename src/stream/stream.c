@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -79,12 +80,18 @@ add_constraints(Oid relid, const char *column, Oid type)
 {
 	const char *quoted = quote_identifier(column);
 	const char *check =
-		type == INT8OID ? psprintf("%s NOT IN (-9223372036854775808, 9223372036854775807)", quoted)
-						: psprintf("pg_catalog.isfinite(%s)", quoted);
+		type == INT8OID
+			? psprintf("%s NOT IN ('-9223372036854775808', 9223372036854775807)", quoted)
+			: psprintf("pg_catalog.isfinite(%s)", quoted);
 
-	run_ddl(psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, "
+	/* one may be left from before the extension was dropped */
+	const char *anew = OidIsValid(get_relation_constraint_oid(relid, FINITE_CONSTRAINT, true))
+						   ? "DROP CONSTRAINT " FINITE_CONSTRAINT ", "
+						   : "";
+
+	run_ddl(psprintf("ALTER TABLE %s %sALTER COLUMN %s SET NOT NULL, "
 					 "ADD CONSTRAINT " FINITE_CONSTRAINT " CHECK (%s)",
-					 qualified_name(relid), quoted, check));
+					 qualified_name(relid), anew, quoted, check));
 }
 
 static void
@@ -549,6 +556,33 @@ table_altered(AlterTableStmt *alter)
 		CommandCounterIncrement();
 		partitions_changed(stream);
 		restart_views(stream);
+	}
+}
+
+/*
+ * Raises an error for what can't be followed. A partition that is being detached concurrently is gone for new queries
+ * while older ones still read it, and its rows are in the materialised parts all the while.
+ */
+void
+stream_table_changes(AlterTableStmt *alter)
+{
+	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	Oid stream = OidIsValid(relid) ? stream_above(relid) : InvalidOid;
+	ListCell *cell;
+
+	if (!OidIsValid(stream) || views_of_stream(stream) == NIL)
+		return;
+	foreach (cell, alter->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_DetachPartition && ((PartitionCmd *) command->def)->concurrent)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("can't detach a partition of stream \"%s\" concurrently: continuous "
+							"views read it",
+							get_rel_name(stream)),
+					 errhint("Detach it without CONCURRENTLY.")));
 	}
 }
 

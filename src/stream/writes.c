@@ -31,8 +31,6 @@
 #include "view/frontier.h"
 #include "worker/worker.h"
 
-bool writes_suppress_triggers = false;
-
 /* Event times at or below the guard. */
 typedef struct LateTimes
 {
@@ -190,7 +188,7 @@ tidemark_on_write(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("tidemark.on_write is for AFTER ... FOR EACH STATEMENT triggers")));
-	if (writes_suppress_triggers || !stream_of_table(trigger->tg_relation, &stream))
+	if (!stream_of_table(trigger->tg_relation, &stream))
 		return PointerGetDatum(NULL);
 	CommandCounterIncrement();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))

@@ -15,7 +15,4 @@
  */
 extern void writes_happened(Oid stream, Ticks *times, int n);
 
-/* While set, the statement triggers do nothing: the ingest worker calls writes_happened itself. */
-extern bool writes_suppress_triggers;
-
 #endif

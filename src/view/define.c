@@ -10,6 +10,7 @@
  *   CREATE VIEW with tidemark.continuous_views = on                the same if the query can be maintained
  *   CREATE OR REPLACE VIEW of a continuous view                    starts it anew with the new definition
  *                                                                  (a restored dump: the maintainer does it)
+ *                                                                  and those over it, which it is a part of
  *   partitions of a stream attached, detached, created             triggers; views start anew
  * Dropping is seen by the event trigger tidemark.on_drop.
  */
@@ -25,10 +26,12 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "stream/stream.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -204,6 +207,65 @@ define_rebuild(Oid relid)
 	make_continuous(relid);
 }
 
+/*
+ * The continuous views over this one, at any depth: what they read has changed with it. One that can't be
+ * maintained over the new definition raises an error, which names it.
+ */
+static List *
+continuous_views_over(Oid relid)
+{
+	static const char *const sql =
+		"WITH RECURSIVE upon (view) AS (VALUES ($1) UNION SELECT r.ev_class FROM upon, pg_depend "
+		"d, "
+		"pg_rewrite r WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = upon.view AND "
+		"d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid) "
+		"SELECT v.relid::oid FROM tidemark.view v JOIN upon ON v.relid = upon.view "
+		"WHERE v.relid <> $1 ORDER BY 1";
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(relid)};
+	MemoryContext caller = CurrentMemoryContext;
+	CatalogSession session = catalog_begin();
+	List *views = NIL;
+
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "catalogue query failed: %s", sql);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		Datum view = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		views = lappend_oid(views, DatumGetObjectId(view));
+		MemoryContextSwitchTo(old);
+	}
+	catalog_end(session);
+	return views;
+}
+
+/* Starts them anew with their owners' rights: who replaces a view need not own what is over it. */
+static void
+rebuild_views_over(Oid relid)
+{
+	ListCell *cell;
+
+	foreach (cell, continuous_views_over(relid))
+	{
+		Oid view = lfirst_oid(cell);
+		ContinuousView existing;
+		Oid userid;
+		int sec_context;
+
+		LockRelationOid(view, ShareRowExclusiveLock);
+		if (!view_lookup(view, &existing))
+			continue;
+		GetUserIdAndSecContext(&userid, &sec_context);
+		SetUserIdAndSecContext(relation_owner(view), sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		make_batch(view, &existing);
+		make_continuous(view);
+		SetUserIdAndSecContext(userid, sec_context);
+	}
+}
+
 /* ---- statements ---------------------------------------------------------------------------------- */
 
 typedef struct Utility
@@ -278,6 +340,8 @@ run_create_view(Utility *utility, ViewStmt *statement)
 	relid = RangeVarGetRelid(statement->view, NoLock, true);
 	if (!OidIsValid(relid) || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
+	if (statement->replace)
+		rebuild_views_over(relid);
 	if (view_lookup(relid, &view))
 		define_rebuild(relid);
 	else if (tidemark_continuous_views && tidemark_preloaded)
@@ -402,6 +466,8 @@ utility_hook(PlannedStmt *statement, const char *text, bool read_only,
 			break;
 		case T_CreateStmt:
 		case T_AlterTableStmt:
+			if (IsA(node, AlterTableStmt) && extension_installed())
+				stream_table_changes((AlterTableStmt *) node);
 			run_utility(&utility);
 			if (extension_installed())
 				stream_table_changed(node);

@@ -1,7 +1,7 @@
 /*
  * maintain.c: moving the frontiers of a database's continuous views towards their streams' watermarks.
  *
- * For each stream with continuous views, the maintainer goes through these states; it waits in none of
+ * For each stream, the maintainer goes through these states; it waits in none of
  * them, so one long transaction on one stream holds up no other stream:
  *
  *                 watermark above a frontier            writers of then have ended
@@ -381,6 +381,11 @@ advance_view(Oid relid, const Progress *progress)
 	/* the view's own lock first: DROP VIEW goes the same way */
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return true; /* somebody changes it now; the next look sees what came of it */
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return true;
+	/* then what it reads: whoever truncates a partition or replaces a view below has that first */
+	(void) slice_batch_query(relid, NULL);
+	(void) find_all_inheritors(progress->stream, AccessShareLock, NULL);
 	frontier_lock_view(relid);
 	PopActiveSnapshot();
 	AcceptInvalidationMessages();
@@ -550,7 +555,7 @@ progress_of(Oid stream)
 	return progress;
 }
 
-/* The streams to attend to, in the context of the round. Forgets those that have no views any more. */
+/* The streams to attend to, in the context of the round. Forgets those that are none any more. */
 static List *
 streams_of_round(void)
 {
@@ -560,7 +565,7 @@ streams_of_round(void)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(round_context);
-	oids = streams_with_views();
+	oids = all_streams();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(round_context);
 	foreach (cell, streams)

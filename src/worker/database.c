@@ -9,6 +9,8 @@
  * still see a database that is dropped, and not yet one that is made. A session that ends aborts its
  * transaction first, so no hold outlives its session.
  *
+ * The hook also wakes the maintainer when an extension is dropped, which may be ours.
+ *
  * Only who may run the statement may send the workers away: the owner of the database.
  */
 #include "tidemark.h"
@@ -28,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "worker/slots.h"
+#include "worker/worker.h"
 
 #define ASK_MS 2000		/* then a signal */
 #define GIVE_UP_MS 5000 /* then the statement finds out for itself */
@@ -84,6 +87,13 @@ database_to_clear(Node *stmt)
 	if (!OidIsValid(database) || database == MyDatabaseId || !compat_owns_database(database))
 		return InvalidOid;
 	return database;
+}
+
+/* Maybe ours: the maintainer looks. */
+static bool
+drops_extension(Node *stmt)
+{
+	return IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_EXTENSION;
 }
 
 /* Is any of our processes still in the database? Asks them to end, by signal if told so. */
@@ -185,6 +195,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 
 	if (worker_shared)
 		database = database_to_clear(pstmt->utilityStmt);
+	if (drops_extension(pstmt->utilityStmt))
+		worker_wake_at_commit();
 	if (OidIsValid(database))
 	{
 		take_hold(database);

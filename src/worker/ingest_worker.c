@@ -66,6 +66,7 @@
 
 typedef enum SessionEnd
 {
+	SESSION_GOES_ON,
 	SESSION_AGAIN, /* begin another one at once */
 	SESSION_OVER   /* the ingestion is paused, stopped or gone */
 } SessionEnd;
@@ -156,8 +157,10 @@ show_state(IngestWorker *worker, IngestState state, const char *error)
 	progress->partitions = worker->ingest.npartitions;
 	if (error)
 	{
+		/* Since when: the same trouble again is no news. */
+		if (strncmp(progress->error, error, sizeof(progress->error) - 1) != 0)
+			progress->error_at = GetCurrentTimestamp();
 		strlcpy(progress->error, error, sizeof(progress->error));
-		progress->error_at = GetCurrentTimestamp();
 	}
 	else
 		progress->error[0] = '\0';
@@ -410,10 +413,8 @@ topic_is_missing(IngestWorker *worker)
 				 psprintf("topic \"%s\" does not exist", kafka_consumer_topic(ingest->consumer)));
 }
 
-/*
- * Waits for the broker and for the topic, and assigns its partitions. False: we were asked to stop.
- */
-static bool
+/* Waits for the broker and for the topic, and assigns its partitions. */
+static SessionEnd
 connect_topic(IngestWorker *worker)
 {
 	Ingest *ingest = &worker->ingest;
@@ -432,7 +433,7 @@ connect_topic(IngestWorker *worker)
 			assign(ingest);
 			MemoryContextSwitchTo(ingest->context);
 			MemoryContextReset(ingest->batch_context);
-			return true;
+			return SESSION_GOES_ON;
 		}
 		if (n == 0)
 			topic_is_missing(worker);
@@ -440,8 +441,11 @@ connect_topic(IngestWorker *worker)
 			show_waiting(worker, INGEST_WAITING_FOR_BROKER, error);
 		MemoryContextReset(ingest->batch_context);
 		pause_for(worker, LOOK_FOR_TOPIC_MS);
+		AcceptInvalidationMessages();
+		if (source_altered)
+			return SESSION_AGAIN;
 	}
-	return false;
+	return SESSION_OVER;
 }
 
 /* ---- while it runs ---- */
@@ -625,8 +629,8 @@ one_batch(IngestWorker *worker)
 	return true;
 }
 
-/* In ingest->context: reads the catalogue and opens a consumer. False: there's nothing to do any more. */
-static bool
+/* In ingest->context: reads the catalogue and opens a consumer. */
+static SessionEnd
 begin_session(IngestWorker *worker)
 {
 	Ingest *ingest = &worker->ingest;
@@ -635,7 +639,7 @@ begin_session(IngestWorker *worker)
 	if (worker->slot->progress.error[0] == '\0')
 		show_state(worker, INGEST_STARTING, NULL);
 	if (!ingest_load(ingest))
-		return false;
+		return SESSION_OVER;
 	source_altered = false;
 	StartTransactionCommand();
 	MemoryContextSwitchTo(ingest->context);
@@ -650,9 +654,10 @@ static SessionEnd
 run_session(IngestWorker *worker)
 {
 	Ingest *ingest = &worker->ingest;
+	SessionEnd begun = begin_session(worker);
 
-	if (!begin_session(worker))
-		return SESSION_OVER;
+	if (begun != SESSION_GOES_ON)
+		return begun;
 	show_running(worker);
 	while (!worker_stop_requested())
 	{

@@ -250,6 +250,36 @@ sooner(long a, long b)
 	return Min(a, b);
 }
 
+/* Forgets requests for databases that are gone, or can't be connected to. */
+static void
+forget_missing(void)
+{
+	List *all = read_databases();
+	ListCell *cell;
+
+	foreach (cell, databases)
+	{
+		DatabaseEntry *entry = lfirst(cell);
+
+		if (list_member_oid(all, entry->database))
+			continue;
+		databases = foreach_delete_current(databases, cell);
+		pfree(entry);
+	}
+	list_free(all);
+}
+
+static bool
+any_wanted(void)
+{
+	ListCell *cell;
+
+	foreach (cell, databases)
+		if (((DatabaseEntry *) lfirst(cell))->wanted)
+			return true;
+	return false;
+}
+
 /* Starts what is wanted and due; returns the ms until the next one is due, -1: none. */
 static long
 start_maintainers(void)
@@ -258,6 +288,8 @@ start_maintainers(void)
 	int unsettled = unsettled_maintainers();
 	ListCell *cell;
 
+	if (any_wanted())
+		forget_missing();
 	foreach (cell, databases)
 	{
 		DatabaseEntry *entry = lfirst(cell);

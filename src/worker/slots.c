@@ -21,6 +21,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
@@ -319,9 +320,14 @@ worker_attach(void)
 
 	slot = &worker_shared->slots[order.slot];
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && !slot->stop &&
-		   slot->proc == NULL;
-	if (mine)
+	mine = slot->kind != WORKER_NONE && slot->generation == order.generation && slot->proc == NULL;
+	if (mine && slot->stop)
+	{
+		/* No longer wanted before it has begun. */
+		release_slot(slot);
+		mine = false;
+	}
+	else if (mine)
 	{
 		slot->proc = MyProc;
 		my_slot = slot;
@@ -411,6 +417,9 @@ void
 worker_handle_signals(void)
 {
 	CHECK_FOR_INTERRUPTS();
+	/* A busy loop never waits, and it's the waits that notice. */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
