@@ -214,6 +214,7 @@ sub windowed_query
 	for my $n (1 .. between(1, 4))
 	{
 		my ($call, $filter) = random_aggregate($stream, $inputs);
+		$call = 'sum(' . pick(@$inputs) . ')' if @$inputs && $n == 1;    # what is nested is looked through
 		my $number = between(1, scalar @windows);
 		my $expression = "$call$filter OVER w$number";
 		$expression = "coalesce($expression, 0)" if $call =~ /^(sum|avg)\(/ && chance(0.1);
@@ -241,7 +242,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
-	if (chance(0.35))
+	if (chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
 		$source = "($inner) inside";
