@@ -191,7 +191,7 @@ sub random_aggregate
 {
 	my ($stream, $inputs) = @_;
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
-	my $number = pick(@$inputs ? @$inputs : (), 'i', 'l', 'n', 'f', 'g');
+	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
 	my @calls = (
 		'count(*)', "count($number)", ("sum($number)") x 3,
 		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
@@ -214,11 +214,12 @@ sub windowed_query
 	for my $n (1 .. between(1, 4))
 	{
 		my ($call, $filter) = random_aggregate($stream, $inputs);
+		$call = 'sum(' . pick(@$inputs) . ')' if @$inputs && $n == 1;    # what is nested is looked through
 		my $number = between(1, scalar @windows);
 		my $expression = "$call$filter OVER w$number";
 		$expression = "coalesce($expression, 0)" if $call =~ /^(sum|avg)\(/ && chance(0.1);
 		push @output, "$expression AS $prefix$n";
-		push @names, "$prefix$n" if $call =~ /^(count|sum\(i\))/;
+		push @names, "$prefix$n" if $call =~ /^(count|sum|avg|min\([^k]|max|stddev)/;
 	}
 	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
 	my $window = join ', ', map { "w$_ AS $windows[$_ - 1]" } 1 .. @windows;
@@ -241,7 +242,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
-	if (chance(0.25))
+	if (chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
 		$source = "($inner) inside";

@@ -691,7 +691,7 @@ stream_table_check(Node *statement)
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
 
 		if (command->subtype == AT_DetachPartition && ((PartitionCmd *) command->def)->concurrent &&
-			OidIsValid(relid) && OidIsValid(stream_above(relid)))
+			OidIsValid(relid) && views_of_stream(stream_above(relid)) != NIL)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("can't detach a partition of stream \"%s\" concurrently",

@@ -10,6 +10,7 @@
  *   CREATE VIEW with tidemark.continuous_views = on                the same if the query can be maintained
  *   CREATE OR REPLACE VIEW of a continuous view                    starts it anew with the new definition
  *                                                                  (a restored dump: the maintainer does it)
+ *                                                                  and those over it, which it is a part of
  *   partitions of a stream attached, detached, created             triggers; views start anew
  * Dropping is seen by the event trigger tidemark.on_drop.
  */
@@ -30,6 +31,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "stream/stream.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
