@@ -31,6 +31,9 @@ is( $node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.dead_letters WH
 is( $node->safe_psql('postgres', q{SELECT DISTINCT error FROM tidemark.dead_letters
 		WHERE payload = convert_to('{"createTime": null, "orderId": ' || substring(encode(payload, 'escape') FROM '(\d+)\}$') || '}', 'UTF8')}),
 	'event time "createTime" is null', 'a null event time is named');
+is( $node->safe_psql('postgres', q{SELECT count(*) > 0 FROM tidemark.dead_letters
+		WHERE error ~ '^invalid input syntax for type \w+: ".*", column "\w+", field "\w+"'}),
+	't', 'a wrong type is named with its column');
 is($node->safe_psql('postgres', q{SELECT max(length(payload)) > 1000000 FROM tidemark.dead_letters}),
 	't', 'a long payload is kept whole');
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT pid) FROM tidemark.ingest_status}),

@@ -46,11 +46,25 @@ dead_letter_worthy(const ErrorData *error)
 	}
 }
 
+/* The innermost line of the error's context if it is the decoder's, which names the column; or NULL. */
+static char *
+column_of_error(const ErrorData *error)
+{
+	static const char decoders[] = "column ";
+
+	if (error->context == NULL || strncmp(error->context, decoders, strlen(decoders)) != 0)
+		return NULL;
+	return pnstrdup(error->context, strcspn(error->context, "\n"));
+}
+
 char *
 dead_letter_text(const ErrorData *error)
 {
 	const char *message = error->message ? error->message : "unknown error";
+	char *where = column_of_error(error);
 
+	if (where)
+		message = psprintf("%s, %s", message, where);
 	return error->detail ? psprintf("%s (%s)", message, error->detail) : pstrdup(message);
 }
 

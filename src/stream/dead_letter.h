@@ -12,7 +12,7 @@
  */
 extern bool dead_letter_worthy(const ErrorData *error);
 
-/* An error's text for the dead letter: its message with the detail. palloc'd. */
+/* An error's text for the dead letter: its message with the column and the detail. palloc'd. */
 extern char *dead_letter_text(const ErrorData *error);
 
 /* Writes one; called with the rights on the table, in the batch's transaction. */

@@ -155,6 +155,8 @@ show_state(IngestWorker *worker, IngestState state, const char *error)
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
 	progress->state = state;
 	progress->partitions = worker->ingest.npartitions;
+	if (state != INGEST_RUNNING)
+		progress->lag_records = -1; /* whoever knows it doesn't answer */
 	if (error)
 	{
 		/* Since when: the same trouble again is no news. */
