@@ -283,6 +283,7 @@ least_frontier(Oid stream)
 
 		if (!view_lookup(lfirst_oid(cell), &view))
 			continue;
+		/* restored from a dump, or built on a view that was replaced: it is made anew, as if from the start */
 		least = Min(least, frontier.found && view.current ? frontier.frontier : TICKS_MIN);
 	}
 	return least;
