@@ -19,12 +19,14 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "rewrite/rewriteSupport.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -349,6 +351,16 @@ List *
 views_of_stream(Oid stream)
 {
 	return oids_of_rows("view", Anum_view_stream, stream);
+}
+
+List *
+stream_tables(Oid stream, LOCKMODE lock)
+{
+	if (lock != NoLock)
+		LockRelationOid(stream, lock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(stream)))
+		return NIL;
+	return find_all_inheritors(stream, lock, NULL);
 }
 
 List *

@@ -5,6 +5,7 @@
 #define TIDEMARK_CATALOG_H
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "stream/event_time.h"
 #include "utils/snapshot.h"
 
@@ -40,6 +41,12 @@ extern bool view_lookup(Oid relid, ContinuousView *view);
 
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
+
+/*
+ * The stream's table and all its partitions, locked: the table before its partitions, as everybody does it. Nothing if it is
+ * gone.
+ */
+extern List *stream_tables(Oid stream, LOCKMODE lock);
 
 /* OIDs of the streams. */
 extern List *all_streams(void);

@@ -319,7 +319,7 @@ tidemark_create_stream(PG_FUNCTION_ARGS)
 	time_index_create(relid, attnum, index_kind);
 	insert_stream(fcinfo, relid, attnum, event_time_duration(type, delay, "allowed_delay"));
 	require_all_logged(relid);
-	tables = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	tables = stream_tables(relid, ShareRowExclusiveLock);
 	foreach (cell, tables)
 		create_triggers(lfirst_oid(cell));
 	create_replica_trigger(relid);
@@ -424,7 +424,7 @@ tidemark_drop_stream(PG_FUNCTION_ARGS)
 	(void) catalog_execute("DELETE FROM tidemark.stream WHERE relid = $1", 1, types, values, NULL);
 	catalog_invalidate(stream.relid);
 	CommandCounterIncrement(); /* it is no stream any more: its triggers may go */
-	foreach (cell, find_all_inheritors(stream.relid, ShareRowExclusiveLock, NULL))
+	foreach (cell, stream_tables(stream.relid, ShareRowExclusiveLock))
 		drop_triggers(lfirst_oid(cell));
 	run_ddl(psprintf("DROP TRIGGER IF EXISTS tidemark_replica ON %s; "
 					 "ALTER TABLE %s DROP CONSTRAINT IF EXISTS " FINITE_CONSTRAINT,
@@ -493,7 +493,7 @@ stream_is_watched(Oid stream)
 	Oid on_write = on_write_function();
 	ListCell *cell;
 
-	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+	foreach (cell, stream_tables(stream, AccessShareLock))
 		if (!has_triggers(lfirst_oid(cell), on_write, true))
 			return false;
 	return true;
@@ -510,7 +510,7 @@ enable_triggers(Oid stream)
 	ListCell *cell;
 
 	CommandCounterIncrement();
-	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+	foreach (cell, stream_tables(stream, AccessShareLock))
 		if (has_triggers(lfirst_oid(cell), on_write, false) &&
 			!has_triggers(lfirst_oid(cell), on_write, true))
 			create_triggers(lfirst_oid(cell));
@@ -533,7 +533,7 @@ require_all_logged(Oid stream)
 {
 	ListCell *cell;
 
-	foreach (cell, find_all_inheritors(stream, NoLock, NULL))
+	foreach (cell, stream_tables(stream, NoLock))
 		require_logged(lfirst_oid(cell));
 }
 
@@ -599,7 +599,7 @@ partitions_changed(Oid stream)
 	ListCell *cell;
 
 	require_all_logged(stream);
-	foreach (cell, find_all_inheritors(stream, ShareRowExclusiveLock, NULL))
+	foreach (cell, stream_tables(stream, ShareRowExclusiveLock))
 		if (!OidIsValid(get_trigger_oid(lfirst_oid(cell), TRUNCATE_TRIGGER, true)))
 			create_triggers(lfirst_oid(cell));
 }

@@ -14,9 +14,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -137,10 +137,11 @@ summarize_table(Oid table, AttrNumber attnum)
 void
 time_index_summarize(Oid stream, AttrNumber attnum)
 {
-	const char *column = get_attname(stream, attnum, false);
+	List *tables = stream_tables(stream, AccessShareLock);
+	const char *column = tables ? get_attname(stream, attnum, false) : NULL;
 	ListCell *cell;
 
-	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+	foreach (cell, tables)
 	{
 		Oid table = lfirst_oid(cell);
 

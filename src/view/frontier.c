@@ -37,7 +37,6 @@
 
 #include "access/xact.h"
 #include "catalog.h"
-#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -126,7 +125,7 @@ frontier_lock_view(Oid view)
 void
 frontier_lock_tables(Oid stream)
 {
-	list_free(find_all_inheritors(stream, AccessShareLock, NULL));
+	list_free(stream_tables(stream, AccessShareLock));
 }
 
 VirtualTransactionId *

@@ -31,7 +31,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -296,7 +295,7 @@ estimated_rows(Oid stream)
 	double rows = 0;
 	ListCell *cell;
 
-	foreach (cell, find_all_inheritors(stream, AccessShareLock, NULL))
+	foreach (cell, stream_tables(stream, AccessShareLock))
 	{
 		Relation rel = table_open(lfirst_oid(cell), NoLock);
 		BlockNumber pages;
@@ -425,10 +424,10 @@ advance_view(Oid relid, const Progress *progress)
 	Frontier frontier;
 	Ticks to = progress->target;
 
-	/* the view's own lock first: DROP VIEW goes the same way */
+	/* tables before the view, as DROP TABLE ... CASCADE and writers do it */
+	frontier_lock_tables(progress->stream);
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return true; /* somebody changes it now; the next look sees what came of it */
-	frontier_lock_tables(progress->stream);
 	frontier_lock_view(relid);
 	PopActiveSnapshot();
 	AcceptInvalidationMessages();
