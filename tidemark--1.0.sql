@@ -512,6 +512,23 @@ COMMENT ON VIEW tidemark.ingest_status
     IS 'the ingestions of this database and how they are; for the streams'' owners and members of pg_monitor';
 GRANT SELECT ON tidemark.ingest_status TO PUBLIC;
 
+CREATE VIEW tidemark.ingest_partitions AS
+SELECT i.topic,
+       i.stream,
+       p.partition,
+       p.next_offset,
+       tidemark.event_time_text(i.stream, p.greatest) AS greatest_event_time,
+       p.idle,
+       p.records,
+       p.dead AS dead_letters
+  FROM tidemark.ingest i
+  JOIN tidemark.ingest_partition p ON p.ingest = i.id
+  JOIN pg_catalog.pg_class c ON c.oid = i.stream
+ WHERE pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.ingest_partitions
+    IS 'how far each partition of the ingested topics is: what holds a watermark back; for the streams'' owners and pg_monitor';
+GRANT SELECT ON tidemark.ingest_partitions TO PUBLIC;
+
 -- A stream's owner sees and deletes its dead letters, nobody else: they hold what the topic held.
 COMMENT ON TABLE tidemark.dead_letters IS 'records that could not become rows of a stream, whole and with their error';
 ALTER TABLE tidemark.dead_letters ENABLE ROW LEVEL SECURITY;

@@ -68,7 +68,8 @@ foreach (split /\n/, $node->safe_psql('readme', q{SELECT name, boot_val || coale
 }
 is( missing('Monitoring', q{
 		SELECT attname FROM pg_attribute WHERE attnum > 0
-		   AND attrelid IN ('tidemark.streams'::regclass, 'tidemark.ingest_status'::regclass, 'tidemark.continuous_views'::regclass)}),
+		   AND attrelid IN ('tidemark.streams'::regclass, 'tidemark.ingest_status'::regclass, 'tidemark.ingest_partitions'::regclass,
+		       'tidemark.continuous_views'::regclass)}),
 	'', 'every column of the views is explained');
 is( missing('Tables', q{SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid = 'tidemark.dead_letters'::regclass}),
 	'', 'and of the dead letters');

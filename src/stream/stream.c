@@ -249,6 +249,11 @@ require_event_time(Oid relid, const char *column)
 						errmsg("column \"%s\" of type %s can't be an event time", column,
 							   format_type_be(get_atttype(relid, attnum))),
 						errhint("Use timestamp, timestamp with time zone, date or bigint.")));
+	if (get_attgenerated(relid, attnum) ==
+		'v') /* 18 and newer: computed when read, no trigger sees it */
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("virtual generated column \"%s\" can't be an event time", column),
+						errhint("Generate it STORED.")));
 	return attnum;
 }
 

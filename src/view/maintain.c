@@ -57,8 +57,9 @@
 #define IDLE_MS 1000
 #define WAITING_MS 20
 
-/* ms until a stream whose watermark could not be found is looked at again, and how long a step waits for a lock. */
+/* ms until a stream whose watermark could not be found is looked at again, and one with a view that failed; how long a step waits for a lock. */
 #define FAILED_MS 10000
+#define FAILED_STEP_MS 2000
 #define LOCK_TIMEOUT "500ms"
 
 typedef enum Phase
@@ -76,6 +77,7 @@ typedef struct Progress
 	Ticks target;				   /* where the frontiers are going */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
 	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
+	bool failed; /* a view's step did, since the last look */
 	TimestampTz next_look; /* not before then */
 	Ticks step;			   /* a step goes no further than this, 0: not known yet */
 	Ticks start;		   /* the stream's least event time when step was set */
@@ -482,7 +484,7 @@ record_error(Oid view, const char *message)
  * is another than before, and holds up this view only: it is tried again after the next look.
  */
 static bool
-try_step(Oid view, const Progress *progress)
+try_step(Oid view, Progress *progress)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool arrived = true;
@@ -500,6 +502,7 @@ try_step(Oid view, const Progress *progress)
 		arrived = true;
 	}
 	PG_END_TRY();
+	progress->failed |= error != NULL;
 	if (record_error(view, error ? error->message : NULL) && error)
 		log_error(error);
 	MemoryContextSwitchTo(context);
@@ -541,8 +544,9 @@ append(Progress *progress)
 		summarize(progress->stream);
 		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
-		progress->next_look =
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
+		progress->next_look = TimestampTzPlusMilliseconds(
+			GetCurrentTimestamp(), progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
+		progress->failed = false;
 	}
 }
 

@@ -94,6 +94,7 @@ materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 /* ---- bulk insertion as a destination of the executor -------------------------------------------- */
 
 #define BULK_ROWS 1000
+#define BULK_BYTES (1024 * 1024)
 
 typedef struct Receiver
 {
@@ -103,6 +104,7 @@ typedef struct Receiver
 	BulkInsertState bulk;
 	TupleTableSlot *slots[BULK_ROWS];
 	int n;
+	Size bytes; /* of the rows in slots */
 	uint64 rows;
 } Receiver;
 
@@ -123,6 +125,7 @@ flush_rows(Receiver *self)
 	ResetPerTupleExprContext(self->estate);
 	self->rows += self->n;
 	self->n = 0;
+	self->bytes = 0;
 }
 
 static bool
@@ -132,8 +135,10 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 	if (self->slots[self->n] == NULL)
 		self->slots[self->n] = table_slot_create(self->result->ri_RelationDesc, NULL);
-	ExecCopySlot(self->slots[self->n++], slot);
-	if (self->n == BULK_ROWS)
+	ExecCopySlot(self->slots[self->n], slot);
+	self->bytes += ExecFetchSlotHeapTuple(self->slots[self->n], false, NULL)->t_len;
+	self->n++;
+	if (self->n == BULK_ROWS || self->bytes >= BULK_BYTES)
 		flush_rows(self);
 	return true;
 }
