@@ -246,7 +246,7 @@ end_step(void)
 
 /*
  * After an error: the transaction is over, and the error is returned, in that context. NULL: a lock could not be
- * had in time. What ends the process goes on.
+ * had in time, or in a deadlock of others that the maintainer stood in. What ends the process goes on.
  */
 static ErrorData *
 catch_error(MemoryContext context)
@@ -260,7 +260,10 @@ catch_error(MemoryContext context)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(context);
-	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? NULL : error;
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
+		return NULL;
+	return error;
 }
 
 static void
