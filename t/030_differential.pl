@@ -28,7 +28,8 @@ use constant {
 # came to nothing; a duplicate event time; a view that is continuous (or not) already, or is just being made anew.
 my %allowed = map { $_ => 1 } qw(40001 40P01 25P02 3B001 42704 23505 42710 55000 42P01 42P07);
 
-my $seed = $ENV{TIDEMARK_SEED} // int(rand(2**31));
+# CI asks the same questions of every change; elsewhere each run asks others.
+my $seed = $ENV{TIDEMARK_SEED} // ($ENV{CI} ? 20240229 : int(rand(2**31)));
 my $rounds = $ENV{TIDEMARK_ROUNDS} // 24;
 my $kept = "$PostgreSQL::Test::Utils::log_path/differential.sql";
 my $failed = 0;
