@@ -32,6 +32,13 @@ as_server_user() {
 # --- installing ----------------------------------------------------------------------------------
 
 apt_updated=
+# Once in a run: a new machine may have no lists of packages, or old ones.
+apt_update() {
+	[ -z "$apt_updated" ] || return 0
+	as_root apt-get update -qq
+	apt_updated=yes
+}
+
 apt_install() {
 	local missing=() package
 	for package in "$@"; do
@@ -40,11 +47,9 @@ apt_install() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get > /dev/null || fail "please install: ${missing[*]}"
 	say "installing ${missing[*]}"
-	if [ -z "$apt_updated" ]; then
-		as_root apt-get update -qq
-		apt_updated=yes
-	fi
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+	apt_update
+	# all of them, so that what is there already has the same version: a server and its headers
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
 # The distribution's own PostgreSQL, without the cluster that its package would create and start.
@@ -52,6 +57,7 @@ install_postgresql() {
 	local version marker=/etc/postgresql-common/createcluster.d/tidemark.conf
 	version=$(ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null | sed 's,.*/postgresql/\([0-9]*\)/.*,\1,' | sort -n | head -1)
 	if [ -z "$version" ]; then
+		apt_update
 		apt_install postgresql-common
 		version=$(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p')
 		as_root mkdir -p "$(dirname $marker)"
