@@ -55,7 +55,7 @@ apt_install() {
 # The distribution's own PostgreSQL, without the cluster that its package would create and start.
 install_postgresql() {
 	local version marker=/etc/postgresql-common/createcluster.d/tidemark.conf
-	version=$(ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null | sed 's,.*/postgresql/\([0-9]*\)/.*,\1,' | sort -n | head -1)
+	version=$({ ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null || true; } | sed 's,.*/postgresql/\([0-9]*\)/.*,\1,' | sort -n | head -1)
 	if [ -z "$version" ]; then
 		apt_update
 		apt_install postgresql-common
