@@ -10,13 +10,10 @@
 
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "format/metadata.h"
 #include "stream/dead_letter.h"
 
 static const char *const insert_statement =
@@ -78,54 +75,6 @@ bytes_datum(const void *data, size_t len)
 	return PointerGetDatum(result);
 }
 
-/* A header's name or value as a JSON string; what is no text in the server's encoding as bytea's hex. */
-static void
-append_header_text(StringInfo json, const char *data, size_t len)
-{
-	char *text;
-
-	if (!memchr(data, '\0', len) && pg_verify_mbstr(GetDatabaseEncoding(), data, len, true))
-		text = pnstrdup(data, len);
-	else
-	{
-		text = palloc(len * 2 + 3);
-		strcpy(text, "\\x");
-		text[2 + hex_encode(data, len, text + 2)] = '\0';
-	}
-	escape_json(json, text);
-	pfree(text);
-}
-
-/* An array, since a name may come more than once: [{"name": "value"}, …]. False: there are none. */
-static bool
-headers_datum(const KafkaRecord *record, Datum *result)
-{
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t len;
-	StringInfoData json;
-
-	if (rd_kafka_message_headers(record->message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return false;
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '[');
-	for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &len) == 0; i++)
-	{
-		appendStringInfoString(&json, i ? ", {" : "{");
-		append_header_text(&json, name, strlen(name));
-		appendStringInfoString(&json, ": ");
-		if (value)
-			append_header_text(&json, value, len);
-		else
-			appendStringInfoString(&json, "null");
-		appendStringInfoChar(&json, '}');
-	}
-	appendStringInfoChar(&json, ']');
-	*result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
-	return true;
-}
-
 static SPIPlanPtr
 insert_plan(void)
 {
@@ -156,6 +105,7 @@ dead_letter_write(Oid stream, const char *topic, const KafkaRecord *record, int 
 {
 	Datum values[10];
 	char nulls[] = "          ";
+	bool no_headers;
 
 	SPI_connect();
 	values[0] = ObjectIdGetDatum(stream);
@@ -173,7 +123,8 @@ dead_letter_write(Oid stream, const char *topic, const KafkaRecord *record, int 
 		values[6] = bytes_datum(record->payload, record->payload_len);
 	else
 		nulls[6] = 'n';
-	if (!headers_datum(record, &values[7]))
+	values[7] = record_headers_jsonb(record, &no_headers);
+	if (no_headers)
 		nulls[7] = 'n';
 	values[8] = CStringGetTextDatum(unpack_sql_state(sqlstate));
 	values[9] = CStringGetTextDatum(error);
