@@ -47,7 +47,8 @@ enum stream_column
 	Anum_stream_late_table,
 	Anum_stream_idle_timeout,
 	Anum_stream_max_ahead,
-	Natts_stream_used = Anum_stream_max_ahead
+	Anum_stream_watermark,
+	Anum_stream_greatest
 };
 
 enum view_column
@@ -351,6 +352,24 @@ List *
 views_of_stream(Oid stream)
 {
 	return oids_of_rows("view", Anum_view_stream, stream);
+}
+
+Watermark
+stream_watermark(Oid stream)
+{
+	Watermark result = {TICKS_MIN, TICKS_MIN};
+	Oid table = catalog_table("stream");
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+
+	if (!OidIsValid(table) ||
+		!read_row(table, InvalidOid, Anum_stream_relid, stream, NULL, values, nulls))
+		return result;
+	if (!nulls[Anum_stream_watermark - 1])
+		result.watermark = DatumGetInt64(values[Anum_stream_watermark - 1]);
+	if (!nulls[Anum_stream_greatest - 1])
+		result.greatest = DatumGetInt64(values[Anum_stream_greatest - 1]);
+	return result;
 }
 
 List *

@@ -42,6 +42,15 @@ extern bool view_lookup(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
+/* What moves of a stream, as committed now; TICKS_MIN: none yet. */
+typedef struct Watermark
+{
+	Ticks watermark;
+	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
+} Watermark;
+
+extern Watermark stream_watermark(Oid stream);
+
 /*
  * The stream's table and all its partitions, locked: the table before its partitions, as everybody does it. Nothing if it is
  * gone.

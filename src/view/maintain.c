@@ -148,27 +148,6 @@ greatest_after(const Stream *stream, Ticks after, Ticks *greatest)
 						stream->time_type, greatest);
 }
 
-typedef struct Watermark
-{
-	Ticks watermark;
-	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
-} Watermark;
-
-/* As the catalogue has it; TICKS_MIN: none yet. */
-static Watermark
-stored_watermark(Oid stream)
-{
-	Oid types[] = {OIDOID};
-	Datum values[] = {ObjectIdGetDatum(stream)};
-	Watermark stored = {TICKS_MIN, TICKS_MIN};
-
-	(void) select_ticks(catalog_owner(), "SELECT watermark FROM tidemark.stream WHERE relid = $1",
-						1, types, values, INT8OID, &stored.watermark);
-	(void) select_ticks(catalog_owner(), "SELECT greatest FROM tidemark.stream WHERE relid = $1", 1,
-						types, values, INT8OID, &stored.greatest);
-	return stored;
-}
-
 /* As it follows from the stored one and the rows committed since. It never goes back. */
 static Watermark
 current_watermark(const Stream *stream, Watermark stored)
@@ -194,7 +173,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 
 	if (!stream_lookup(PG_GETARG_OID(0), &stream))
 		PG_RETURN_NULL();
-	now = current_watermark(&stream, stored_watermark(stream.relid));
+	now = current_watermark(&stream, stream_watermark(stream.relid));
 	if (now.watermark == TICKS_MIN)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(now.watermark);
@@ -204,7 +183,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 static Ticks
 advance_watermark(const Stream *stream)
 {
-	Watermark old = stored_watermark(stream->relid);
+	Watermark old = stream_watermark(stream->relid);
 	Watermark now = current_watermark(stream, old);
 	Oid types[] = {OIDOID, INT8OID, INT8OID};
 	Datum values[] = {ObjectIdGetDatum(stream->relid), Int64GetDatum(now.watermark),
