@@ -138,34 +138,6 @@ tail_query(Query *batch, const ContinuousView *view, const Shape *shape)
 
 /* ---- the materialised part and the union ---------------------------------------------------------- */
 
-/* A query of all of other's columns, from range table entry `from`. */
-static Query *
-select_from(RangeTblEntry *from, Query *like)
-{
-	Query *query = makeNode(Query);
-	RangeTblRef *reference = makeNode(RangeTblRef);
-	ListCell *cell;
-
-	foreach (cell, like->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		query->targetList = lappend(
-			query->targetList,
-			makeTargetEntry((Expr *) makeVar(1, entry->resno, exprType((Node *) entry->expr),
-											 exprTypmod((Node *) entry->expr),
-											 exprCollation((Node *) entry->expr), 0),
-							entry->resno, entry->resname, false));
-	}
-	reference->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->querySource = QSRC_ORIGINAL;
-	query->canSetTag = true;
-	query->rtable = list_make1(from);
-	query->jointree = makeFromExpr(list_make1(reference), NULL);
-	return query;
-}
-
 static Query *
 materialised_query(const ContinuousView *view, Query *like)
 {
@@ -186,22 +158,6 @@ materialised_query(const ContinuousView *view, Query *like)
 	query = select_from(entry, like);
 	compat_unchecked(query);
 	return query;
-}
-
-static RangeTblEntry *
-subquery_entry(Query *query, char *name)
-{
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List *names = NIL;
-	ListCell *cell;
-
-	foreach (cell, query->targetList)
-		names = lappend(names, makeString(lfirst_node(TargetEntry, cell)->resname));
-	entry->rtekind = RTE_SUBQUERY;
-	entry->subquery = query;
-	entry->eref = makeAlias(name, names);
-	entry->inFromCl = false;
-	return entry;
 }
 
 /*

@@ -154,41 +154,54 @@ bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 	return add_column(query, &time->xpr, HIDDEN_TIME_NAME);
 }
 
-/* A query that is SELECT all columns FROM (query) name. */
-static Query *
-wrap(Query *query, char *name)
+RangeTblEntry *
+subquery_entry(Query *query, char *name)
 {
-	Query *outer = makeNode(Query);
-	RangeTblEntry *input = makeNode(RangeTblEntry);
-	RangeTblRef *reference = makeNode(RangeTblRef);
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	List *names = NIL;
 	ListCell *cell;
 
 	foreach (cell, query->targetList)
 	{
+		TargetEntry *column = lfirst_node(TargetEntry, cell);
+
+		if (!column->resjunk)
+			names = lappend(names, makeString(column->resname ? column->resname : "?column?"));
+	}
+	entry->rtekind = RTE_SUBQUERY;
+	entry->subquery = query;
+	entry->eref = makeAlias(name, names);
+	entry->inFromCl = true;
+	return entry;
+}
+
+Query *
+select_from(RangeTblEntry *from, Query *like)
+{
+	Query *query = makeNode(Query);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	ListCell *cell;
+
+	foreach (cell, like->targetList)
+	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
 		if (entry->resjunk)
 			continue;
-		names = lappend(names, makeString(entry->resname ? entry->resname : "?column?"));
-		outer->targetList = lappend(
-			outer->targetList,
+		query->targetList = lappend(
+			query->targetList,
 			makeTargetEntry((Expr *) makeVar(1, entry->resno, exprType((Node *) entry->expr),
 											 exprTypmod((Node *) entry->expr),
 											 exprCollation((Node *) entry->expr), 0),
 							entry->resno, entry->resname, false));
 	}
-	input->rtekind = RTE_SUBQUERY;
-	input->subquery = query;
-	input->eref = makeAlias(name, names);
-	input->inFromCl = true;
 	reference->rtindex = 1;
-	outer->commandType = CMD_SELECT;
-	outer->querySource = QSRC_ORIGINAL;
-	outer->canSetTag = true;
-	outer->rtable = list_make1(input);
-	outer->jointree = makeFromExpr(list_make1(reference), NULL);
-	return outer;
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->rtable = list_make1(from);
+	query->jointree = makeFromExpr(list_make1(reference), NULL);
+	return query;
 }
 
 Query *
@@ -197,7 +210,7 @@ slice_query(Query *query, const Shape *shape, const SliceBounds *bounds, bool wi
 {
 	int ncolumns = count_columns(query);
 	AttrNumber column = bound_and_expose(query, &shape->stream, bounds);
-	Query *outer = wrap(query, "slice");
+	Query *outer = select_from(subquery_entry(query, "slice"), query);
 
 	add_bounds(outer, time_variable(1, column, &shape->stream), bounds->output_from,
 			   bounds->output_to);

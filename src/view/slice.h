@@ -48,6 +48,12 @@ typedef enum Access
  */
 extern Query *slice_batch_query(Oid view, Shape *shape, Access *access);
 
+/* A query as an entry of another one's range table, with its columns but for those that sorting alone needs. */
+extern RangeTblEntry *subquery_entry(Query *query, char *name);
+
+/* SELECT the columns that `like` returns FROM the entry, which has them in that order. */
+extern Query *select_from(RangeTblEntry *from, Query *like);
+
 /* Does row security change what this rewritten query returns? */
 extern bool query_has_security_quals(Query *query);
 
