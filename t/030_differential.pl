@@ -16,6 +16,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkRandom;
+use TidemarkServer;
 
 use constant {
 	SESSIONS         => 3,
@@ -133,21 +134,10 @@ sub kill_server
 sub start_killed_server
 {
 	# prepared transactions that were left hold the frontier back
-	poll_until_started();
+	start_again($node);
 	my $left = $node->safe_psql('postgres', "SELECT format('ROLLBACK PREPARED %L;', gid) FROM pg_prepared_xacts");
 	$node->safe_psql('postgres', $_) for split /\n/, $left;
 	return;
-}
-
-sub poll_until_started
-{
-	for (1 .. 600)
-	{
-		$node->{_pid} = undef;    # what is left of the last one's file says otherwise
-		return if $node->start(fail_ok => 1);
-		select undef, undef, undef, 0.1;
-	}
-	die 'the server did not start again';
 }
 
 # Readers cut off half-way can have printed part of a row; only whole differences count.

@@ -8,6 +8,7 @@ use IPC::Run qw(start finish);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TidemarkServer;
 
 use constant { CRASHES => 5, WRITERS => 3 };
 
@@ -90,17 +91,6 @@ sub kill_server
 	return;
 }
 
-sub start_again
-{
-	for (1 .. 600)
-	{
-		$node->{_pid} = undef;    # what is left of the last one's file says otherwise
-		return if $node->start(fail_ok => 1);
-		select undef, undef, undef, 0.1;
-	}
-	die 'the server did not start again';
-}
-
 sub differences
 {
 	return $node->safe_psql('postgres', q{
@@ -140,7 +130,7 @@ for my $crash (1 .. CRASHES)
 	}
 	kill_server();
 	end_writer($_, $writers[$_]) for 0 .. WRITERS - 1;
-	start_again();
+	start_again($node);
 	is(differences(), '', "crash $crash: the views are what they should be");
 	is_deeply([ map { lost_or_repeated($_) } 0 .. WRITERS - 1 ], [], "crash $crash: what was committed is there once");
 	if ($crash == 3)

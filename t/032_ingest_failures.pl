@@ -8,6 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 use TidemarkKafka;
+use TidemarkServer;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "restart_after_crash = on\nwal_writer_delay = 200ms\n");
@@ -38,18 +39,6 @@ sub wait_for_end
 	}
 }
 
-# The killed server's children have to be gone before the next one can start.
-sub start_again
-{
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	until ($node->start(fail_ok => 1))
-	{
-		die 'the server does not start again' if time > $deadline;
-		$node->{_pid} = undef;    # what it found is the killed one's file
-		usleep(100_000);
-	}
-}
-
 # --- kill -9 of the server, kill and restart of the broker, while records arrive ---
 
 $kafka->topic('payment_msg', 4);
@@ -77,7 +66,7 @@ for my $round (1 .. 5)
 		$kafka->kill9;
 		$kafka->restart;
 	}
-	start_again();
+	start_again($node);
 	$seen = count_of('payment_msg');
 }
 wait_ingested($node, 'payment_msg');

@@ -9,6 +9,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $records = $ENV{TIDEMARK_RECORDS} // 1000000;
 my $kafka = TidemarkKafka->start;
@@ -33,20 +34,6 @@ sub wait_for_records
 		select undef, undef, undef, 0.01;
 	}
 	return 0;
-}
-
-# kill -9 of the postmaster; its children notice, each when it gets to it, and a new one waits for the last of them.
-sub crash_and_restart
-{
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-
-	$node->kill9;
-	until ($node->start(fail_ok => 1))
-	{
-		die 'the server does not start again' if time > $deadline;
-		select undef, undef, undef, 0.1;
-		$node->stop('fast', fail_ok => 1);    # it counts as started, though it failed
-	}
 }
 
 # --- the quick start, with the view there before the first record ---
@@ -76,7 +63,8 @@ for my $step (1 .. 12)
 	}
 	else
 	{
-		crash_and_restart();
+		$node->kill9;
+		start_again($node);
 	}
 }
 $producing->finish if $producing;
