@@ -17,12 +17,14 @@
 #include "tidemark.h"
 
 #include "aggregate/planner.h"
+#include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "view/over_window.h"
@@ -277,12 +279,33 @@ find_function(const OverWindow *window, const WindowFunc *call)
 	return NULL;
 }
 
-static OverFunction *
-add_function(OverWindow *window, OverFrame *frame, WindowFunc *call)
+/* How the function is computed as its frame moves; NULL, with the reason, if there is no way. */
+static struct SlidingAggregate *
+method_of(const WindowFunc *call, const char **why)
+{
+	Oid types[FUNC_MAX_ARGS];
+	ListCell *cell;
+
+	if (call->winfnoid == F_NTH_VALUE && !IsA(lsecond(call->args), Const))
+	{
+		*why = "nth_value counts to a number that is not a constant";
+		return NULL;
+	}
+	foreach (cell, call->args)
+		types[foreach_current_index(cell)] = exprType(lfirst(cell));
+	return sliding_prepare(call->winfnoid, call->inputcollid, list_length(call->args), types,
+						   call->wintype, why);
+}
+
+static bool
+add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char **why)
 {
 	OverFunction *function = palloc0(sizeof(OverFunction));
 	ListCell *cell;
 
+	function->method = method_of(call, why);
+	if (function->method == NULL)
+		return false;
 	function->call = call;
 	function->number = window->nfunctions++;
 	foreach (cell, call->args)
@@ -298,7 +321,7 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call)
 		frame->columns = bms_add_member(frame->columns, function->filter);
 	}
 	frame->functions = lappend(frame->functions, function);
-	return function;
+	return true;
 }
 
 typedef struct FunctionContext
@@ -323,9 +346,8 @@ collect_functions(Node *node, void *arg)
 	frame = frame_of_window(
 		context->window, context->level,
 		list_nth_node(WindowClause, context->level->windowClause, call->winref - 1), context->why);
-	if (frame && find_function(context->window, call) == NULL)
-		(void) add_function(context->window, frame, call);
-	return frame == NULL;
+	return frame == NULL || (find_function(context->window, call) == NULL &&
+							 !add_function(context->window, frame, call, context->why));
 }
 
 /* ---- what passes by the windows ------------------------------------------------------------------- */
