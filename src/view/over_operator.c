@@ -204,7 +204,8 @@ typedef struct Step
 	Ticks to;
 	bool too_large; /* it ends at `to`, which is less far than was asked for */
 
-	MemoryContext group; /* reset after each event time */
+	MemoryContext context;
+	MemoryContext group; /* reset after each event time; the current one while rows move */
 	uint64 moment;
 	int64 rows;
 	OverScan *head;
@@ -325,6 +326,16 @@ leave_before(Step *step, Tail *tail, Ticks time)
 	}
 }
 
+static TupleTableSlot *
+make_held(Step *step, TupleDesc columns)
+{
+	MemoryContext old = MemoryContextSwitchTo(step->context);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
+
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
 /* The current row of the head enters the windows. It is held until all rows of its event time have. */
 static void
 enter_row(Step *step)
@@ -344,8 +355,7 @@ enter_row(Step *step)
 	if (step->nheld < HELD_ROWS)
 	{
 		if (step->held[step->nheld] == NULL)
-			step->held[step->nheld] =
-				MakeSingleTupleTableSlot(row->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+			step->held[step->nheld] = make_held(step, row->tts_tupleDescriptor);
 		ExecCopySlot(step->held[step->nheld++], row);
 		return;
 	}
@@ -497,6 +507,7 @@ produce(DestReceiver *receiver, void *arg)
 	Operator *operator= step->operator;
 	int ncolumns = list_length(operator->window->inputs) + operator->window->nfunctions;
 
+	step->context = CurrentMemoryContext;
 	step->group =
 		AllocSetContextCreate(CurrentMemoryContext, "tidemark event time", ALLOCSET_DEFAULT_SIZES);
 	step->values = palloc(ncolumns * sizeof(Datum));

@@ -108,6 +108,7 @@ over_scan_end(OverScan *scan)
 
 struct OverOutput
 {
+	MemoryContext context; /* of the receiver, too */
 	QueryDesc *query;
 	TupleDesc source;
 	Tuplestorestate *rows;
@@ -159,6 +160,7 @@ over_output_begin(const OverWindow *window, DestReceiver *receiver)
 {
 	OverOutput *output = palloc0(sizeof(OverOutput));
 
+	output->context = CurrentMemoryContext;
 	output->source = over_window_source(window);
 	output->rows = tuplestore_begin_heap(false, false, BATCH_KB);
 	output->query = start_query(over_window_output(window, source_entry(output->source)),
@@ -179,14 +181,17 @@ over_output_put(OverOutput *output, Datum *values, bool *nulls)
 void
 over_output_flush(OverOutput *output)
 {
+	MemoryContext old;
 	TupleTableSlot *row;
 
 	if (output->nrows == 0)
 		return;
 	CHECK_FOR_INTERRUPTS();
+	old = MemoryContextSwitchTo(output->context);
 	ExecReScan(output->query->planstate);
 	while ((row = next_row(output->query)) != NULL)
 		(void) output->receiver->receiveSlot(row, output->receiver);
+	MemoryContextSwitchTo(old);
 	tuplestore_clear(output->rows);
 	output->nrows = 0;
 }
