@@ -272,11 +272,12 @@ is_too_large(Step *step)
 	return step->too_large;
 }
 
-/* Makes the states of the frames of one length anew from the rows in (from - length, from]. */
+/* The rows in (after, from] fill the frames of one length. */
 static void
 refill(Step *step, const Tail *tail, Ticks after)
 {
 	OverScan *scan = scan_inputs(step->operator->window, tail->columns, after, step->from);
+	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !is_too_large(step); over_scan_next(scan))
 	{
@@ -290,13 +291,14 @@ refill(Step *step, const Tail *tail, Ticks after)
 		}
 		MemoryContextReset(step->group);
 	}
+	MemoryContextSwitchTo(old);
 	over_scan_end(scan);
 }
 
+/* Makes the states at step->from anew. */
 static void
 rebuild(Step *step)
 {
-	MemoryContext old = MemoryContextSwitchTo(step->group);
 	OverWindow *window = step->operator->window;
 	ListCell *cell;
 
@@ -308,7 +310,6 @@ rebuild(Step *step)
 
 		refill(step, tail, ticks_minus(step->from, tail->length));
 	}
-	MemoryContextSwitchTo(old);
 }
 
 /* The rows before that event time leave the tail's frames. */
