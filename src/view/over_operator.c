@@ -57,6 +57,7 @@ typedef struct Operator
 	MemoryContext states; /* of the keys */
 	OverKeys **keys;	  /* one for each frame */
 	int nframes;
+	uint64 moment; /* counts event times, over all steps */
 
 	/* The contents of the catalogue for which the states are right. */
 	Ticks frontier;
@@ -206,7 +207,6 @@ typedef struct Step
 
 	MemoryContext context;
 	MemoryContext group; /* reset after each event time; the current one while rows move */
-	uint64 moment;
 	int64 rows;
 	OverScan *head;
 	List *tails;
@@ -375,8 +375,8 @@ put_row(Step *step, TupleTableSlot *row, OverKeyState **keys)
 	memcpy(step->values, row->tts_values, ninputs * sizeof(Datum));
 	memcpy(step->nulls, row->tts_isnull, ninputs * sizeof(bool));
 	for (int i = 0; i < step->operator->nframes; i++)
-		over_keys_results(step->operator->keys[i], keys[i], step->moment, step->values + ninputs,
-						  step->nulls + ninputs);
+		over_keys_results(step->operator->keys[i], keys[i], step->operator->moment,
+						  step->values + ninputs, step->nulls + ninputs);
 	over_output_put(step->output, step->values, step->nulls);
 }
 
@@ -427,7 +427,7 @@ advance_group(Step *step)
 		enter_row(step);
 		too_large |= is_too_large(step);
 	}
-	step->moment++;
+	step->operator->moment++;
 	put_held_rows(step);
 	if (step->spilled)
 		put_spilled_rows(step);
@@ -487,7 +487,7 @@ advance(Step *step)
 			step->to = time;
 			break;
 		}
-		if (step->moment % SWEEP_GROUPS == 0)
+		if (step->operator->moment % SWEEP_GROUPS == 0)
 			sweep(step);
 	}
 	if (!step->too_large)
