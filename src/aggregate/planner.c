@@ -1,9 +1,9 @@
 /*
- * planner.c: queries over streams get exact sums of floats.
+ * planner.c: queries over streams get exact sums and statistics of floats.
  *
- * A continuous view is maintained with exact sums, so its batch query has to use them too, or the
- * two would differ in the last bits. The view's definition stays as the user wrote it, with
- * PostgreSQL's sum and avg: we change the planner's copy of a query, where one aggregate's OID
+ * A continuous view is maintained with exact sums, and variances, correlations and so on made of
+ * them, so its batch query has to use them too, or the two would differ in the last bits. The view's definition stays as the user wrote it, with
+ * PostgreSQL's functions: we change the planner's copy of a query, where one aggregate's OID
  * takes the place of another's. The argument and result types are the same, and nothing else in
  * the tree depends on the function before planning.
  *
@@ -37,15 +37,41 @@ typedef struct Replacement
 {
 	Oid stock;
 	const char *name;
-	Oid argument_type;
-	Oid exact; /* looked up; InvalidOid when the database has no such function */
+	int nargs;
+	Oid argument_type; /* of each */
+	Oid exact;		   /* looked up; InvalidOid when the database has no such function */
 } Replacement;
 
+/* The first is asked for whether the database has our functions. */
 static Replacement replacements[] = {
-	{F_SUM_FLOAT8, "exact_sum", FLOAT8OID, InvalidOid},
-	{F_SUM_FLOAT4, "exact_sum", FLOAT4OID, InvalidOid},
-	{F_AVG_FLOAT8, "exact_avg", FLOAT8OID, InvalidOid},
-	{F_AVG_FLOAT4, "exact_avg", FLOAT4OID, InvalidOid},
+	{F_SUM_FLOAT8, "exact_sum", 1, FLOAT8OID, InvalidOid},
+	{F_SUM_FLOAT4, "exact_sum", 1, FLOAT4OID, InvalidOid},
+	{F_AVG_FLOAT8, "exact_avg", 1, FLOAT8OID, InvalidOid},
+	{F_AVG_FLOAT4, "exact_avg", 1, FLOAT4OID, InvalidOid},
+	{F_VAR_POP_FLOAT8, "exact_var_pop", 1, FLOAT8OID, InvalidOid},
+	{F_VAR_POP_FLOAT4, "exact_var_pop", 1, FLOAT4OID, InvalidOid},
+	{F_VAR_SAMP_FLOAT8, "exact_var_samp", 1, FLOAT8OID, InvalidOid},
+	{F_VAR_SAMP_FLOAT4, "exact_var_samp", 1, FLOAT4OID, InvalidOid},
+	{F_VARIANCE_FLOAT8, "exact_var_samp", 1, FLOAT8OID, InvalidOid},
+	{F_VARIANCE_FLOAT4, "exact_var_samp", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_POP_FLOAT8, "exact_stddev_pop", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_POP_FLOAT4, "exact_stddev_pop", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_SAMP_FLOAT8, "exact_stddev_samp", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_SAMP_FLOAT4, "exact_stddev_samp", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_FLOAT8, "exact_stddev_samp", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_FLOAT4, "exact_stddev_samp", 1, FLOAT4OID, InvalidOid},
+	{F_COVAR_POP, "exact_covar_pop", 2, FLOAT8OID, InvalidOid},
+	{F_COVAR_SAMP, "exact_covar_samp", 2, FLOAT8OID, InvalidOid},
+	{F_CORR, "exact_corr", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_COUNT, "exact_regr_count", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_AVGX, "exact_regr_avgx", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_AVGY, "exact_regr_avgy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SXX, "exact_regr_sxx", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SYY, "exact_regr_syy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SXY, "exact_regr_sxy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_R2, "exact_regr_r2", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SLOPE, "exact_regr_slope", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_INTERCEPT, "exact_regr_intercept", 2, FLOAT8OID, InvalidOid},
 };
 
 static bool looked_up = false; /* is what replacements[] says still true? */
@@ -57,11 +83,12 @@ forget_oids(Datum arg, int cacheid, uint32 hashvalue)
 }
 
 static Oid
-find_function(Oid schema, Oid extension, const char *name, Oid argument_type)
+find_function(Oid schema, Oid extension, const Replacement *replacement)
 {
-	Oid function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-								   PointerGetDatum(buildoidvector(&argument_type, 1)),
-								   ObjectIdGetDatum(schema));
+	Oid arguments[2] = {replacement->argument_type, replacement->argument_type};
+	Oid function = GetSysCacheOid3(
+		PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(replacement->name),
+		PointerGetDatum(buildoidvector(arguments, replacement->nargs)), ObjectIdGetDatum(schema));
 
 	if (!OidIsValid(function) || getExtensionOfObject(ProcedureRelationId, function) != extension)
 		return InvalidOid;
@@ -88,10 +115,8 @@ look_up_oids(void)
 	schema = get_namespace_oid(TIDEMARK_SCHEMA, true);
 	extension = OidIsValid(schema) ? get_extension_oid("tidemark", true) : InvalidOid;
 	for (int i = 0; i < lengthof(replacements); i++)
-		replacements[i].exact = OidIsValid(extension)
-									? find_function(schema, extension, replacements[i].name,
-													replacements[i].argument_type)
-									: InvalidOid;
+		replacements[i].exact =
+			OidIsValid(extension) ? find_function(schema, extension, &replacements[i]) : InvalidOid;
 }
 
 static Replacement *
@@ -164,6 +189,17 @@ replace_float_sums(Node *node, void *context)
 			*function = replacement->exact;
 	}
 	return expression_tree_walker(node, replace_float_sums, context);
+}
+
+bool
+aggregate_is_exact(Oid function)
+{
+	look_up_oids();
+	for (int i = 0; i < lengthof(replacements); i++)
+		if (OidIsValid(replacements[i].exact) &&
+			(function == replacements[i].stock || function == replacements[i].exact))
+			return true;
+	return false;
 }
 
 void
