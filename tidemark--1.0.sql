@@ -82,6 +82,7 @@ CREATE TABLE tidemark.view (
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
+    states      oid[] NOT NULL DEFAULT '{}',                  -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
 );
@@ -94,7 +95,8 @@ CREATE TABLE tidemark.frontier (
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
-    first       int8                                          -- ticks: where materialising began
+    first       int8,                                         -- ticks: where materialising began
+    saved       int8                                          -- ticks: up to where the saved states go; null: there are none
 ) WITH (fillfactor = 10);
 
 -- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
