@@ -480,7 +480,6 @@ DECLARE
     arguments text;
     is_of text;
     space int;
-    result_type text;
 BEGIN
     FOR name, arguments, is_of, space IN
         SELECT n, a, i, CASE WHEN a = 'float8, float8' THEN 200 ELSE 104 END
@@ -491,7 +490,6 @@ BEGIN
                      ('covar_pop', 'float8, float8', 'covariance of the population'),
                      ('covar_samp', 'float8, float8', 'covariance of the sample'),
                      ('corr', 'float8, float8', 'correlation'),
-                     ('regr_count', 'float8, float8', 'number of pairs without nulls'),
                      ('regr_avgx', 'float8, float8', 'average of the independent variable, the second'),
                      ('regr_avgy', 'float8, float8', 'average of the dependent variable, the first'),
                      ('regr_sxx', 'float8, float8', 'sum of squared differences of the independent variable'),
@@ -502,9 +500,8 @@ BEGIN
                      ('regr_intercept', 'float8, float8', 'intercept of the line that fits the pairs best')) v (n, f, i),
              LATERAL (SELECT f UNION ALL SELECT 'float4' WHERE f = 'float8') w (a)
     LOOP
-        result_type := CASE name WHEN 'regr_count' THEN 'int8' ELSE 'float8' END;
         EXECUTE pg_catalog.format($sql$
-            CREATE OR REPLACE FUNCTION tidemark.exact_result_%1$s(internal) RETURNS %5$s
+            CREATE OR REPLACE FUNCTION tidemark.exact_result_%1$s(internal) RETURNS float8
                 AS 'MODULE_PATHNAME', 'exact_result_%1$s' LANGUAGE C IMMUTABLE PARALLEL SAFE;
             COMMENT ON FUNCTION tidemark.exact_result_%1$s(internal) IS 'implementation of exact statistics: a result, rounded once';
             CREATE AGGREGATE tidemark.exact_%1$s(%2$s) (
@@ -517,7 +514,7 @@ BEGIN
                 PARALLEL = SAFE);
             COMMENT ON AGGREGATE tidemark.exact_%1$s(%2$s) IS '%3$s; exact, rounded once: the same in any order, also over moving windows';
             GRANT EXECUTE ON FUNCTION tidemark.exact_%1$s(%2$s) TO PUBLIC
-            $sql$, name, arguments, pg_catalog.replace(is_of, '''', ''''''), space, result_type);
+            $sql$, name, arguments, pg_catalog.replace(is_of, '''', ''''''), space);
     END LOOP;
 END
 $$;

@@ -73,12 +73,12 @@ sub compare
 $node->safe_psql(
 	'postgres', qq{
 	SELECT setseed($seed);
-	CREATE TABLE amounts AS SELECT i, round((random() * 1000)::numeric, 2)::float8 AS x, 0::float8 AS y FROM generate_series(1, 20000) i;
+	CREATE TABLE amounts AS SELECT i, round((random() * 1000)::numeric, 2)::float8 AS x, 0::float8 AS y FROM generate_series(1, 6000) i;
 	UPDATE amounts SET y = 3.5 * x + random();
 	CREATE TABLE wide AS SELECT i, CASE WHEN i % 100 = 0 THEN 0 WHEN i % 99 = 0 THEN '5e-324'::float8 * (random() * 1e9)::int
 			ELSE (random() - 0.5) * power(2::float8, floor(random() * 950 - 450)) END AS x,
 			(random() - 0.5) * power(2::float8, floor(random() * 900 - 450)) AS y
-		FROM generate_series(1, 20000) i;
+		FROM generate_series(1, 6000) i;
 });
 compare('(SELECT 0 AS g, y, x FROM amounts) s', 'amounts');
 compare("(SELECT i / $_ AS g, y, x FROM amounts) s", "... in groups of $_") foreach (1, 2, 3, 100);
@@ -114,13 +114,13 @@ foreach my $result ('var_pop(x)', 'var_samp(x)', 'covar_pop(y, x)', 'covar_samp(
 
 # What is left of a window is what the rest gives, whatever passed through.
 same(rows_of('SELECT * FROM (SELECT i, ' . results_of('OVER w') . ' FROM wide WHERE abs(x) < 1e153
-		WINDOW w AS (ORDER BY i RANGE 499 PRECEDING)) v WHERE i % 1000 = 1'),
-	reference('SELECT e, y, x FROM generate_series(1, 20000, 1000) e, wide
+		WINDOW w AS (ORDER BY i RANGE 499 PRECEDING)) v WHERE i % 500 = 1'),
+	reference('SELECT e, y, x FROM generate_series(1, 6000, 500) e, wide
 		WHERE i BETWEEN e - 499 AND e AND abs(x) < 1e153 AND EXISTS (SELECT FROM wide v WHERE v.i = e AND abs(v.x) < 1e153)'),
 	'frames');
 same(rows_of('SELECT * FROM (SELECT i, ' . results_of('OVER w') . ' FROM amounts
-		WINDOW w AS (ORDER BY i RANGE 4999 PRECEDING)) v WHERE i % 2500 = 0'),
-	reference('SELECT e, y, x FROM generate_series(2500, 20000, 2500) e, amounts WHERE i BETWEEN e - 4999 AND e'),
+		WINDOW w AS (ORDER BY i RANGE 1999 PRECEDING)) v WHERE i % 1500 = 0'),
+	reference('SELECT e, y, x FROM generate_series(1500, 6000, 1500) e, amounts WHERE i BETWEEN e - 1999 AND e'),
 	'frames of amounts');
 
 $node->safe_psql('postgres', 'DELETE FROM amounts WHERE i % 2 = 0');

@@ -8,10 +8,10 @@
 #define TIDEMARK_AGGREGATE_BIG_NUMBER_H
 
 /*
- * The longest: a product of two centred sums of squares (corr) has 2 * 142 digits, and division
+ * The longest: a product of two centred sums of squares (corr) has up to 306 digits, and division
  * puts a few more below.
  */
-#define BIG_DIGITS 304
+#define BIG_DIGITS 320
 
 /* (-1)^negative * SUM digit[i] * 2^(32 * i + exponent); zero has no digits, and isn't negative. */
 typedef struct BigNumber

@@ -41,9 +41,6 @@
 
 #include "aggregate/exact_number.h"
 
-/* More words than a sum of 2^63 of the greatest products has. */
-#define MAX_PLACES 72
-
 /* ---------- values ---------- */
 
 /* float_parts for what isn't a normal number. */
@@ -86,7 +83,7 @@ exact_number_cover(ExactNumber *number, MemoryContext context, int first, int la
 		below = number->base - first;
 		sign = (int64) old[number->words - 1] < 0 ? PG_UINT64_MAX : 0;
 	}
-	Assert(first >= 0 && last < MAX_PLACES);
+	Assert(first >= 0 && last < EXACT_PRODUCT_PLACES + 2);
 
 	if (last - first + 1 > Max(capacity, EXACT_WORDS_HERE))
 	{
@@ -173,7 +170,7 @@ exact_number_write(const ExactNumber *number, StringInfo buf)
 }
 
 void
-exact_number_read(ExactNumber *number, MemoryContext context, StringInfo buf)
+exact_number_read(ExactNumber *number, MemoryContext context, int places, StringInfo buf)
 {
 	int base = pq_getmsgbyte(buf);
 	int words = pq_getmsgbyte(buf);
@@ -182,7 +179,7 @@ exact_number_read(ExactNumber *number, MemoryContext context, StringInfo buf)
 	memset(number, 0, sizeof(*number));
 	if (words == 0)
 		return;
-	if (base + words >= MAX_PLACES)
+	if (base + words > places)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("invalid representation of an exact sum")));
 	exact_number_cover(number, context, base, base + words - 1);

@@ -54,6 +54,10 @@ typedef struct FloatParts
 #define EXACT_PRODUCT_SHIFT 18
 #define EXACT_PRODUCT_UNIT (-2150 - EXACT_PRODUCT_SHIFT)
 
+/* More than what the greatest sums of 2^63 values reach. */
+#define EXACT_SUM_PLACES 36
+#define EXACT_PRODUCT_PLACES 70
+
 /* Makes it 0 and frees its memory. */
 extern void exact_number_free(ExactNumber *number);
 
@@ -63,9 +67,13 @@ extern void exact_number_merge(ExactNumber *number, MemoryContext context,
 /* The number, when it is one of units of 2^unit. */
 extern void exact_number_get(const ExactNumber *number, int unit, BigNumber *result);
 
-/* Network byte order; equal numbers give equal bytes, however they came about. */
+/*
+ * Network byte order; equal numbers give equal bytes, however they came about. Reading raises an
+ * error for what has words beyond places.
+ */
 extern void exact_number_write(const ExactNumber *number, StringInfo buf);
-extern void exact_number_read(ExactNumber *number, MemoryContext context, StringInfo buf);
+extern void exact_number_read(ExactNumber *number, MemoryContext context, int places,
+							  StringInfo buf);
 
 /*
  * Counts value, if it is special, or takes it out of the count; *specials is NULL while there are

@@ -35,6 +35,13 @@ enum
 	Y
 };
 
+/* Is it a sum of values, not of products? */
+static bool
+is_linear(ExactMoment which)
+{
+	return which == EXACT_X || which == EXACT_Y;
+}
+
 Size
 exact_statistics_size(int variables)
 {
@@ -120,10 +127,8 @@ exact_statistics_merge(ExactStatistics *statistics, const ExactStatistics *other
 static void
 get_moment(const ExactStatistics *statistics, ExactMoment which, BigNumber *result)
 {
-	bool linear = which == EXACT_X || which == EXACT_Y;
-
-	exact_number_get(&statistics->moment[which], linear ? EXACT_SUM_UNIT : EXACT_PRODUCT_UNIT,
-					 result);
+	exact_number_get(&statistics->moment[which],
+					 is_linear(which) ? EXACT_SUM_UNIT : EXACT_PRODUCT_UNIT, result);
 }
 
 /* N * Sab - Sa * Sb */
@@ -379,21 +384,44 @@ exact_statistics_write(const ExactStatistics *statistics, StringInfo buf)
 		exact_number_write(&statistics->moment[i], buf);
 }
 
+static void
+bad_bytes(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("invalid representation of exact statistics")));
+}
+
+static void
+read_sums(ExactStatistics *empty, StringInfo buf)
+{
+	MemoryContext context = empty->context;
+
+	empty->count = pq_getmsgint64(buf);
+	for (int i = 0; i < empty->variables; i++)
+		exact_specials_read(&empty->specials[i], context, buf);
+	for (int i = 0; i < EXACT_MOMENTS(empty->variables); i++)
+		exact_number_read(&empty->moment[i], context,
+						  is_linear(i) ? EXACT_SUM_PLACES : EXACT_PRODUCT_PLACES, buf);
+}
+
 ExactStatistics *
-exact_statistics_read(MemoryContext context, StringInfo buf)
+exact_statistics_read_new(MemoryContext context, StringInfo buf)
 {
 	int variables = pq_getmsgbyte(buf);
 	ExactStatistics *statistics;
 
 	if (variables != 1 && variables != 2)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("invalid representation of exact statistics")));
+		bad_bytes();
 	statistics = MemoryContextAlloc(context, exact_statistics_size(variables));
 	exact_statistics_init(statistics, context, variables);
-	statistics->count = pq_getmsgint64(buf);
-	for (int i = 0; i < variables; i++)
-		exact_specials_read(&statistics->specials[i], context, buf);
-	for (int i = 0; i < EXACT_MOMENTS(variables); i++)
-		exact_number_read(&statistics->moment[i], context, buf);
+	read_sums(statistics, buf);
 	return statistics;
+}
+
+void
+exact_statistics_read(ExactStatistics *empty, StringInfo buf)
+{
+	if (pq_getmsgbyte(buf) != empty->variables)
+		bad_bytes();
+	read_sums(empty, buf);
 }

@@ -82,8 +82,12 @@ extern void exact_statistics_merge(ExactStatistics *statistics, const ExactStati
 extern bool exact_statistics_result(const ExactStatistics *statistics, ExactStatistic which,
 									float8 *result);
 
-/* To bytes and from them, network byte order. Equal multisets give equal bytes. */
+/*
+ * To bytes and from them, network byte order. Equal multisets give equal bytes. Reading raises an
+ * error when buf holds something else, or another number of variables than empty has.
+ */
 extern void exact_statistics_write(const ExactStatistics *statistics, StringInfo buf);
-extern ExactStatistics *exact_statistics_read(MemoryContext context, StringInfo buf);
+extern ExactStatistics *exact_statistics_read_new(MemoryContext context, StringInfo buf);
+extern void exact_statistics_read(ExactStatistics *empty, StringInfo buf);
 
 #endif

@@ -25,7 +25,6 @@ PG_FUNCTION_INFO_V1(exact_statistics_subtract_pair);
 PG_FUNCTION_INFO_V1(exact_statistics_combine);
 PG_FUNCTION_INFO_V1(exact_statistics_serialize);
 PG_FUNCTION_INFO_V1(exact_statistics_deserialize);
-PG_FUNCTION_INFO_V1(exact_result_regr_count);
 
 /* A function that gives one of the results. */
 #define RESULT_FUNCTION(name, which)                                                               \
@@ -178,7 +177,7 @@ exact_statistics_deserialize(PG_FUNCTION_ARGS)
 	(void) aggregate_context(fcinfo);
 	initStringInfo(&buf);
 	appendBinaryStringInfo(&buf, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-	state = exact_statistics_read(CurrentMemoryContext, &buf);
+	state = exact_statistics_read_new(CurrentMemoryContext, &buf);
 	pq_getmsgend(&buf);
 	pfree(buf.data);
 	PG_RETURN_POINTER(state);
@@ -212,12 +211,3 @@ RESULT_FUNCTION(exact_result_regr_sxy, EXACT_REGR_SXY);
 RESULT_FUNCTION(exact_result_regr_r2, EXACT_REGR_R2);
 RESULT_FUNCTION(exact_result_regr_slope, EXACT_REGR_SLOPE);
 RESULT_FUNCTION(exact_result_regr_intercept, EXACT_REGR_INTERCEPT);
-
-/* The only one that isn't null over nothing. */
-Datum
-exact_result_regr_count(PG_FUNCTION_ARGS)
-{
-	ExactStatistics *state = state_or_null(fcinfo, 0);
-
-	PG_RETURN_INT64(state ? state->count : 0);
-}

@@ -111,5 +111,5 @@ exact_sum_read(ExactSum *sum, MemoryContext context, StringInfo buf)
 	exact_sum_init(sum, context);
 	sum->count = pq_getmsgint64(buf);
 	exact_specials_read(&sum->specials, context, buf);
-	exact_number_read(&sum->number, context, buf);
+	exact_number_read(&sum->number, context, EXACT_SUM_PLACES, buf);
 }

@@ -63,7 +63,6 @@ static Replacement replacements[] = {
 	{F_COVAR_POP, "exact_covar_pop", 2, FLOAT8OID, InvalidOid},
 	{F_COVAR_SAMP, "exact_covar_samp", 2, FLOAT8OID, InvalidOid},
 	{F_CORR, "exact_corr", 2, FLOAT8OID, InvalidOid},
-	{F_REGR_COUNT, "exact_regr_count", 2, FLOAT8OID, InvalidOid},
 	{F_REGR_AVGX, "exact_regr_avgx", 2, FLOAT8OID, InvalidOid},
 	{F_REGR_AVGY, "exact_regr_avgy", 2, FLOAT8OID, InvalidOid},
 	{F_REGR_SXX, "exact_regr_sxx", 2, FLOAT8OID, InvalidOid},
@@ -191,15 +190,15 @@ replace_float_sums(Node *node, void *context)
 	return expression_tree_walker(node, replace_float_sums, context);
 }
 
-bool
-aggregate_is_exact(Oid function)
+const char *
+aggregate_exact_name(Oid function)
 {
 	look_up_oids();
 	for (int i = 0; i < lengthof(replacements); i++)
 		if (OidIsValid(replacements[i].exact) &&
 			(function == replacements[i].stock || function == replacements[i].exact))
-			return true;
-	return false;
+			return replacements[i].name;
+	return NULL;
 }
 
 void

@@ -19,7 +19,10 @@ extern void aggregate_swap_exact(Query *query);
 /* The same for a query that is known to be over a stream, whatever the setting is. */
 extern void aggregate_swap_exact_always(Query *query);
 
-/* Is it one of the exact aggregates, or one that they replace in queries over streams? */
-extern bool aggregate_is_exact(Oid function);
+/*
+ * The name of the exact aggregate, such as exact_corr, if function is it or is what it replaces in
+ * queries over streams; else NULL.
+ */
+extern const char *aggregate_exact_name(Oid function);
 
 #endif

@@ -351,7 +351,7 @@ depends_on_peer_order(Oid function)
 											  "range_intersect_agg"};
 	char *name;
 
-	if (aggregate_is_exact(function))
+	if (aggregate_exact_name(function) != NULL)
 		return false;
 	if (function >= FirstUnpinnedObjectId)
 		return true;
