@@ -520,6 +520,36 @@ END
 $$;
 
 -- ------------------------------------------------------------------------------------------------
+-- Sliding aggregates (src/aggregate/): a row costs the same whatever the window's length
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.sliding_window_add(internal, anyelement, regprocedure, VARIADIC "any") RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_add(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: adds a row';
+
+CREATE FUNCTION tidemark.sliding_window_evict(internal, anyelement, regprocedure, VARIADIC "any") RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_evict' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_evict(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: takes away the row that leaves the window';
+
+CREATE FUNCTION tidemark.sliding_window_result(internal, anyelement, regprocedure, VARIADIC "any") RETURNS anyelement
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_result(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: the result over the window''s rows';
+
+CREATE AGGREGATE tidemark.sliding_window(anyelement, regprocedure, VARIADIC "any") (
+    SFUNC = tidemark.sliding_window_add, STYPE = internal, SSPACE = 192,
+    FINALFUNC = tidemark.sliding_window_result, FINALFUNC_EXTRA,
+    MSFUNC = tidemark.sliding_window_add, MINVFUNC = tidemark.sliding_window_evict,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.sliding_window_result, MFINALFUNC_EXTRA,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.sliding_window(anyelement, regprocedure, "any")
+    IS 'the aggregate of that name over a moving window, by the sliding method for it; what queries over streams are given';
+GRANT EXECUTE ON FUNCTION tidemark.sliding_window(anyelement, regprocedure, "any") TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
 -- Ingestion
 -- ------------------------------------------------------------------------------------------------
 
