@@ -103,7 +103,7 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
 CREATE VIEW open_order AS SELECT array_agg(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS xs FROM refused;
 SELECT tidemark.make_continuous('open_order');
 CREATE VIEW open_order_too AS SELECT stddev(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS s, stddev(n) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS e FROM refused;
-SELECT tidemark.make_continuous('open_order_too');
+SELECT tidemark.make_continuous('open_order_too');  -- exact, of floats too
 
 -- things that are no views
 SELECT tidemark.make_continuous('refused');

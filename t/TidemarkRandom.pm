@@ -195,9 +195,9 @@ sub random_aggregate
 	my @calls = (
 		'count(*)', "count($number)", ("sum($number)") x 3,
 		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
-		'stddev(i)', 'variance(n)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
+		'stddev(i)', 'variance(n)', 'stddev(f)', 'corr(f, i)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
 
-	push @calls, 'array_agg(i)', "string_agg(k2, ',')", 'stddev(f)' if $stream->{unique};
+	push @calls, 'array_agg(i)', "string_agg(k2, ',')" if $stream->{unique};
 	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $stream->{unique} && chance(0.1);
 	return (pick(@calls), $filter);
 }

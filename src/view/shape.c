@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
+#include "aggregate/planner.h"
 #include "view/shape.h"
 
 static void shape_of_level(Query *query, List *ancestors, Shape *shape);
@@ -322,32 +323,42 @@ shape_of_window(Query *query, WindowClause *window, Lookback *lookback, Shape *s
 	widen(lookback, &start);
 }
 
-/* A function's place in the list of those whose result depends on the order of peers. */
+/*
+ * Does the function's result depend on the order of rows with equal event times? Not those of
+ * floats that are exact in continuous views, nor the same ones of other numbers.
+ */
 static bool
 depends_on_peer_order(Oid function)
 {
-	static const char *const independent[] = {
-		"count",	"sum",		 "avg",		  "min",	   "max",
-		"bool_and", "bool_or",	 "every",	  "bit_and",   "bit_or",
-		"bit_xor",	"exact_sum", "exact_avg", "range_agg", "range_intersect_agg"};
-	static const char *const exact_for_numbers[] = {"variance", "var_samp",	   "var_pop",
-													"stddev",	"stddev_samp", "stddev_pop"};
-	char *name = get_func_name(function);
-	Oid argument = InvalidOid;
-	Oid *arguments;
-	int nargs;
+	static const char *const independent[] = {"count",
+											  "sum",
+											  "avg",
+											  "min",
+											  "max",
+											  "bool_and",
+											  "bool_or",
+											  "every",
+											  "bit_and",
+											  "bit_or",
+											  "bit_xor",
+											  "range_agg",
+											  "variance",
+											  "var_samp",
+											  "var_pop",
+											  "stddev_samp",
+											  "stddev",
+											  "stddev_pop",
+											  "range_intersect_agg"};
+	char *name;
 
-	if (function >= FirstUnpinnedObjectId && strncmp(name, "exact_", 6) != 0)
+	if (aggregate_exact_name(function) != NULL)
+		return false;
+	if (function >= FirstUnpinnedObjectId)
 		return true;
+	name = get_func_name(function);
 	for (int i = 0; i < lengthof(independent); i++)
 		if (strcmp(name, independent[i]) == 0)
 			return false;
-	get_func_signature(function, &arguments, &nargs);
-	if (nargs > 0)
-		argument = arguments[0];
-	for (int i = 0; i < lengthof(exact_for_numbers); i++)
-		if (strcmp(name, exact_for_numbers[i]) == 0)
-			return argument == FLOAT4OID || argument == FLOAT8OID;
 	return true;
 }
 
