@@ -24,8 +24,8 @@
 #include "utils/typcache.h"
 #include "view/slice.h"
 
-static Expr *
-time_constant(Oid type, Ticks ticks)
+Expr *
+slice_time_constant(Oid type, Ticks ticks)
 {
 	int16 length;
 	bool by_value;
@@ -43,14 +43,15 @@ slice_bounds(const Shape *shape, Ticks from, Ticks to)
 
 	if (from != TICKS_MIN)
 	{
-		bounds.output_from = time_constant(type, from);
+		bounds.output_from = slice_time_constant(type, from);
 		if (!lookback_is_unbounded(&shape->lookback))
-			bounds.input_from = time_constant(type, lookback_before(type, from, &shape->lookback));
+			bounds.input_from =
+				slice_time_constant(type, lookback_before(type, from, &shape->lookback));
 	}
 	if (to != TICKS_MAX)
 	{
-		bounds.output_to = time_constant(type, to);
-		bounds.input_to = time_constant(type, lookback_after(type, to, &shape->lookahead));
+		bounds.output_to = slice_time_constant(type, to);
+		bounds.input_to = slice_time_constant(type, lookback_after(type, to, &shape->lookahead));
 	}
 	return bounds;
 }
@@ -79,6 +80,29 @@ add_bounds(Query *query, Var *var, Expr *from, Expr *to)
 		set_opfuncid(condition);
 		query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
 	}
+}
+
+static Var *
+time_variable(int rtindex, AttrNumber column, const Stream *stream)
+{
+	int32 typmod;
+	Oid type;
+	Oid collation;
+
+	get_atttypetypmodcoll(stream->relid, stream->attnum, &type, &typmod, &collation);
+	return makeVar(rtindex, column, type, typmod, collation, 0);
+}
+
+void
+slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to)
+{
+	int rtindex = shape_input(query);
+	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
+
+	if (input->rtekind == RTE_SUBQUERY)
+		slice_bound_stream(input->subquery, stream, from, to);
+	else
+		add_bounds(query, time_variable(rtindex, stream->attnum, stream), from, to);
 }
 
 /* How many columns the query returns; they stand first in its target list. */
@@ -110,17 +134,6 @@ add_column(Query *query, Expr *expression, char *name)
 	query->targetList = list_insert_nth(query->targetList, column - 1,
 										makeTargetEntry(expression, column, name, false));
 	return column;
-}
-
-static Var *
-time_variable(int rtindex, AttrNumber column, const Stream *stream)
-{
-	int32 typmod;
-	Oid type;
-	Oid collation;
-
-	get_atttypetypmodcoll(stream->relid, stream->attnum, &type, &typmod, &collation);
-	return makeVar(rtindex, column, type, typmod, collation, 0);
 }
 
 /*

@@ -25,6 +25,12 @@ typedef struct SliceBounds
 /* The bounds of the slice [from, to] with constants; TICKS_MIN and TICKS_MAX: unbounded. */
 extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
 
+/* A time as a constant of the event time's type. */
+extern Expr *slice_time_constant(Oid type, Ticks ticks);
+
+/* Bounds the event times of what the query (of a level that has a shape) reads of its stream; NULL: unbounded. */
+extern void slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to);
+
 /*
  * The query's rows within the bounds, as a new query around it (which is used up). Its columns are
  * the query's; with_time adds the event time as the last one, if it is not among them. *time_column,

@@ -1,0 +1,76 @@
+/*
+ * sliding.h: an aggregate over a window that moves: add a row, evict the oldest, ask for the
+ * result.
+ *
+ * PostgreSQL computes an aggregate over a moving window from its start again for every row, unless
+ * the aggregate has an inverse, and few have one. Here each aggregate has the method that suits
+ * it, so that a row costs the same whatever the window's length. sliding.c says which methods
+ * there are and what they promise.
+ *
+ * A row is added and later evicted with the same arguments. Rows are evicted oldest first, and
+ * all rows of equal event time together; among those, the order may be another than the one in
+ * which they were added. Results may be asked for when such a group is whole. Rows that the
+ * aggregate's FILTER excludes are neither added nor evicted.
+ */
+#ifndef TIDEMARK_AGGREGATE_SLIDING_H
+#define TIDEMARK_AGGREGATE_SLIDING_H
+
+#include "utils/palloc.h"
+
+/* The method chosen for one aggregate and its arguments' types. Its states live elsewhere. */
+typedef struct SlidingAggregate SlidingAggregate;
+
+/*
+ * Chooses the method. Works for PostgreSQL's aggregates, our exact ones and anybody's own, and for
+ * the window functions first_value, last_value and nth_value (whose second argument has to be the
+ * same in all rows). Returns NULL where there is no sliding form, with the reason in *why: a
+ * phrase for users. Raises an error when the function doesn't give result_type for arguments of
+ * these types. Doesn't look at rights. Lives in CurrentMemoryContext, for as long as that does: also
+ * over the end of a transaction.
+ */
+extern SlidingAggregate *sliding_prepare(Oid function, Oid collation, int nargs,
+										 const Oid *argument_types, Oid result_type,
+										 const char **why);
+
+/* What explain calls the method: "exact sum", "monotone deque", ... */
+extern const char *sliding_method(const SlidingAggregate *aggregate);
+
+/* Is it faster over a moving window than what PostgreSQL's own WindowAgg does? */
+extern bool sliding_beats_stock(const SlidingAggregate *aggregate);
+
+/* Does a state hold the rows of the window, or some of them, rather than O(1)? */
+extern bool sliding_holds_rows(const SlidingAggregate *aggregate);
+
+/* The state of an empty window; what it holds is allocated in context, or in children of it. */
+extern void *sliding_new(SlidingAggregate *aggregate, MemoryContext context);
+
+/* Frees all that the state holds: nothing of it is left in its context. */
+extern void sliding_free(SlidingAggregate *aggregate, void *state);
+
+/* Adds the newest row. What args point to is copied where it is kept. */
+extern void sliding_add(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
+
+/* Takes away the oldest row, of which args are the arguments. */
+extern void sliding_evict(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
+
+/*
+ * The aggregate's result over the rows in the window: what PostgreSQL's own aggregate gives over
+ * them, to the last bit and digit (for floats: what the exact aggregates give). A copy in
+ * CurrentMemoryContext; the state stays as it is.
+ */
+extern Datum sliding_result(SlidingAggregate *aggregate, void *state, bool *isnull);
+
+/* Can states of it be saved, unless they are too large? */
+extern bool sliding_can_save(const SlidingAggregate *aggregate);
+
+/* The state as bytes, in CurrentMemoryContext; NULL when it needs more than SLIDING_SAVE_LIMIT. */
+#define SLIDING_SAVE_LIMIT 4096
+extern bytea *sliding_save(SlidingAggregate *aggregate, void *state);
+
+/*
+ * The state that was saved, by the same aggregate. Raises an error when the bytes can't be that;
+ * bytes from anywhere do no harm other than wrong results.
+ */
+extern void *sliding_load(SlidingAggregate *aggregate, const bytea *bytes, MemoryContext context);
+
+#endif

@@ -1,0 +1,528 @@
+/*
+ * over_window.c: a query with windows taken apart for incremental computation.
+ *
+ *   SELECT t, k, 2 * sum(x) OVER (PARTITION BY k ORDER BY t RANGE '1 h' PRECEDING) FROM stream WHERE x > 0
+ *
+ *   inputs   t, k, x         FROM stream WHERE x > 0      over_window_input: read twice, as rows enter and as they leave
+ *   frames   1 h, keyed by k: sum(x)                      whoever runs it adds the result to each row that enters
+ *   output   t, k, 2 * sum   FROM inputs and results      over_window_output: that level's expressions, and the levels above it
+ *
+ * What is below the windows and in the same level's WHERE belongs to the inputs; expressions around the functions and
+ * the levels above to the output. Both are ordinary queries, so that only the windows themselves need code of ours.
+ *
+ * It can be done where one level has all window functions, and each of its windows reaches back a fixed length of event time (or to the
+ * start) and ends with the current row and its peers. The rest is left to slices: always right, if not always fast. So a
+ * reason is returned, not an error raised.
+ */
+#include "tidemark.h"
+
+#include "aggregate/planner.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "view/over_window.h"
+#include "view/slice.h"
+
+/* ---- the level ---------------------------------------------------------------------------------- */
+
+static RangeTblEntry *
+input_of(Query *level)
+{
+	return rt_fetch(shape_input(level), level->rtable);
+}
+
+static Query *
+query_at(Query *query, int depth)
+{
+	while (depth-- > 0)
+		query = input_of(query)->subquery;
+	return query;
+}
+
+/* The one level with window functions; false if there are several or none. */
+static bool
+find_level(OverWindow *window, bool *has_windows, const char **why)
+{
+	Query *level = window->query;
+
+	*has_windows = false;
+	for (int depth = 0;; depth++)
+	{
+		if (level->hasWindowFuncs)
+		{
+			if (*has_windows)
+				*why = "there are window functions over the results of window functions";
+			window->depth = depth;
+			*has_windows = true;
+		}
+		if (input_of(level)->rtekind != RTE_SUBQUERY)
+			break;
+		level = input_of(level)->subquery;
+	}
+	if (!*has_windows)
+		*why = "there are no window functions";
+	return *why == NULL;
+}
+
+/* ---- the inputs --------------------------------------------------------------------------------- */
+
+/* The column of the inputs with this expression; 0: none. */
+static AttrNumber
+find_input(const OverWindow *window, Node *expression)
+{
+	ListCell *cell;
+
+	foreach (cell, window->inputs)
+		if (equal(lfirst(cell), expression))
+			return foreach_current_index(cell) + 1;
+	return 0;
+}
+
+/* The same, added if it is new. */
+static AttrNumber
+input_column(OverWindow *window, Expr *expression)
+{
+	AttrNumber column = find_input(window, (Node *) expression);
+
+	if (column == 0)
+	{
+		window->inputs = lappend(window->inputs, expression);
+		column = list_length(window->inputs);
+	}
+	return column;
+}
+
+/* The event time is the first of the inputs. slice_query has put it among the columns of each level. */
+static bool
+add_time(OverWindow *window, Query *level)
+{
+	ListCell *cell;
+
+	foreach (cell, level->targetList)
+	{
+		Node *expression = (Node *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (shape_is_time(level, expression, &window->stream))
+			return input_column(window, (Expr *) expression) == OVER_TIME_COLUMN;
+	}
+	return false;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------- */
+
+/* The fixed length of an interval in ticks; rows of dates lie whole days apart, so what is beyond whole days doesn't count. */
+static bool
+interval_ticks(const Interval *interval, Oid time_type, int64 *ticks, const char **why)
+{
+	if (interval->month != 0)
+	{
+		*why = "a frame's distance has months, which have no fixed length";
+		return false;
+	}
+	*ticks = ticks_plus((int64) interval->day * USECS_PER_DAY, interval->time);
+	if (time_type == DATEOID)
+		*ticks /= USECS_PER_DAY;
+	return true;
+}
+
+/* The length of a RANGE bound's distance, which view/shape.c has seen to be a constant, and not negative. */
+static bool
+distance_ticks(Node *offset, Oid time_type, int64 *ticks, const char **why)
+{
+	Const *constant = castNode(Const, eval_const_expressions(NULL, copyObject(offset)));
+
+	switch (constant->consttype)
+	{
+		case INT2OID:
+			*ticks = DatumGetInt16(constant->constvalue);
+			return true;
+		case INT4OID:
+			*ticks = DatumGetInt32(constant->constvalue);
+			return true;
+		case INT8OID:
+			*ticks = DatumGetInt64(constant->constvalue);
+			return true;
+		case INTERVALOID:
+			return interval_ticks(DatumGetIntervalP(constant->constvalue), time_type, ticks, why);
+		default:
+			*why = "a frame's distance is of a type without a fixed length";
+			return false;
+	}
+}
+
+/* Does the frame end with the current row and its peers? */
+static bool
+ends_with_peers(const WindowClause *clause, Oid time_type, const char **why)
+{
+	int64 distance;
+
+	if (clause->frameOptions & FRAMEOPTION_END_CURRENT_ROW)
+		return true;
+	if ((clause->frameOptions & FRAMEOPTION_END_OFFSET) &&
+		distance_ticks(clause->endOffset, time_type, &distance, why) && distance == 0)
+		return true;
+	*why = "a frame ends before the current row";
+	return false;
+}
+
+static bool
+frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const char **why)
+{
+	int options = clause->frameOptions;
+
+	if (!(options & FRAMEOPTION_RANGE))
+		*why = "a frame is in ROWS or GROUPS";
+	else if (options & FRAMEOPTION_EXCLUSION)
+		*why = "a frame excludes rows (EXCLUDE)";
+	else if (list_length(clause->orderClause) != 1)
+		*why = "a window is ordered by more than the event time";
+	else if (ends_with_peers(clause, time_type, why))
+	{
+		frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
+		if (options & FRAMEOPTION_START_OFFSET)
+			return distance_ticks(clause->startOffset, time_type, &frame->length, why);
+	}
+	return *why == NULL;
+}
+
+/* The keys of PARTITION BY, among the inputs. */
+static bool
+frame_keys(OverWindow *window, Query *level, const WindowClause *clause, OverFrame *frame,
+		   const char **why)
+{
+	ListCell *cell;
+
+	foreach (cell, clause->partitionClause)
+	{
+		SortGroupClause *item = lfirst_node(SortGroupClause, cell);
+		Expr *expression = get_sortgroupclause_tle(item, level->targetList)->expr;
+		OverKey *key = palloc(sizeof(OverKey));
+
+		if (!OidIsValid(item->eqop) || !item->hashable)
+		{
+			*why = psprintf("values of type %s in PARTITION BY can't be hashed",
+							format_type_be(exprType((Node *) expression)));
+			return false;
+		}
+		key->column = input_column(window, expression);
+		key->type = exprType((Node *) expression);
+		key->typmod = exprTypmod((Node *) expression);
+		key->collation = exprCollation((Node *) expression);
+		key->equality = item->eqop;
+		frame->keys = lappend(frame->keys, key);
+		frame->columns = bms_add_member(frame->columns, key->column);
+	}
+	return true;
+}
+
+static bool
+same_keys(List *a, List *b)
+{
+	ListCell *left;
+	ListCell *right;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth (left, a, right, b)
+	{
+		OverKey *one = lfirst(left);
+		OverKey *other = lfirst(right);
+
+		if (one->column != other->column || one->equality != other->equality)
+			return false;
+	}
+	return true;
+}
+
+/* The frame of a window, made if there is none like it; NULL, with the reason, if it is of a kind that can't be done. */
+static OverFrame *
+frame_of_window(OverWindow *window, Query *level, const WindowClause *clause, const char **why)
+{
+	OverFrame *frame = palloc0(sizeof(OverFrame));
+	ListCell *cell;
+
+	if (!frame_length(clause, window->stream.time_type, frame, why) ||
+		!frame_keys(window, level, clause, frame, why))
+		return NULL;
+	foreach (cell, window->frames)
+	{
+		OverFrame *other = lfirst(cell);
+
+		if (other->unbounded == frame->unbounded && other->length == frame->length &&
+			same_keys(other->keys, frame->keys))
+			return other;
+	}
+	frame->columns = bms_add_member(frame->columns, OVER_TIME_COLUMN);
+	window->frames = lappend(window->frames, frame);
+	return frame;
+}
+
+/* ---- functions ---------------------------------------------------------------------------------- */
+
+static OverFunction *
+find_function(const OverWindow *window, const WindowFunc *call)
+{
+	ListCell *frame;
+	ListCell *cell;
+
+	foreach (frame, window->frames)
+		foreach (cell, ((OverFrame *) lfirst(frame))->functions)
+			if (equal(((OverFunction *) lfirst(cell))->call, call))
+				return lfirst(cell);
+	return NULL;
+}
+
+static OverFunction *
+add_function(OverWindow *window, OverFrame *frame, WindowFunc *call)
+{
+	OverFunction *function = palloc0(sizeof(OverFunction));
+	ListCell *cell;
+
+	function->call = call;
+	function->number = window->nfunctions++;
+	foreach (cell, call->args)
+	{
+		AttrNumber column = input_column(window, lfirst(cell));
+
+		function->arguments = lappend_int(function->arguments, column);
+		frame->columns = bms_add_member(frame->columns, column);
+	}
+	if (call->aggfilter)
+	{
+		function->filter = input_column(window, call->aggfilter);
+		frame->columns = bms_add_member(frame->columns, function->filter);
+	}
+	frame->functions = lappend(frame->functions, function);
+	return function;
+}
+
+typedef struct FunctionContext
+{
+	OverWindow *window;
+	Query *level;
+	const char **why;
+} FunctionContext;
+
+/* Finds the window functions and their frames; true if one can't be done. */
+static bool
+collect_functions(Node *node, void *arg)
+{
+	FunctionContext *context = arg;
+	WindowFunc *call = (WindowFunc *) node;
+	OverFrame *frame;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, WindowFunc))
+		return expression_tree_walker(node, collect_functions, arg);
+	frame = frame_of_window(
+		context->window, context->level,
+		list_nth_node(WindowClause, context->level->windowClause, call->winref - 1), context->why);
+	if (frame && find_function(context->window, call) == NULL)
+		(void) add_function(context->window, frame, call);
+	return frame == NULL;
+}
+
+/* ---- what passes by the windows ------------------------------------------------------------------- */
+
+/* The columns of what the windows' level reads that stand outside of window functions become inputs. */
+static bool
+collect_columns(Node *node, void *arg)
+{
+	if (node == NULL || IsA(node, WindowFunc) || find_input(arg, node) != 0)
+		return false;
+	if (IsA(node, Var))
+	{
+		(void) input_column(arg, (Expr *) node);
+		return false;
+	}
+	return expression_tree_walker(node, collect_columns, arg);
+}
+
+static void
+add_passing_columns(OverWindow *window, Query *level)
+{
+	ListCell *cell;
+
+	foreach (cell, level->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk)
+			(void) collect_columns((Node *) entry->expr, window);
+	}
+}
+
+/* A record's columns are known to who made it only: it can't be kept. */
+static bool
+inputs_have_types(const OverWindow *window, const char **why)
+{
+	ListCell *cell;
+
+	foreach (cell, window->inputs)
+		if (exprType(lfirst(cell)) == RECORDOID)
+			*why = "a column is of type record";
+	return *why == NULL;
+}
+
+OverWindow *
+over_window_analyse(Query *batch, const Shape *shape, bool *has_windows, const char **why)
+{
+	OverWindow *window = palloc0(sizeof(OverWindow));
+	SliceBounds unbounded = {0};
+	FunctionContext context = {.window = window, .why = why};
+
+	*why = NULL;
+	window->stream = shape->stream;
+	window->query = slice_query(batch, shape, &unbounded, true, &window->time_column);
+	aggregate_swap_exact_always(window->query);
+	if (!find_level(window, has_windows, why))
+		return NULL;
+	context.level = query_at(window->query, window->depth);
+	if (!add_time(window, context.level))
+		elog(ERROR, "a level without event time");
+	if (expression_tree_walker((Node *) context.level->targetList, collect_functions, &context))
+		return NULL;
+	add_passing_columns(window, context.level);
+	return inputs_have_types(window, why) ? window : NULL;
+}
+
+/* ---- the queries ---------------------------------------------------------------------------------- */
+
+static Expr *
+null_like(Expr *expression)
+{
+	Node *node = (Node *) expression;
+
+	return (Expr *) makeNullConst(exprType(node), exprTypmod(node), exprCollation(node));
+}
+
+Query *
+over_window_input(const OverWindow *window, const Bitmapset *columns, Expr *from, Expr *to)
+{
+	Query *query = copyObject(query_at(window->query, window->depth));
+	AttrNumber column = 0;
+	ListCell *cell;
+
+	query->targetList = NIL;
+	query->windowClause = NIL;
+	query->hasWindowFuncs = false;
+	query->hasTargetSRFs = false;
+	foreach (cell, window->inputs)
+	{
+		Expr *expression = copyObject(lfirst_node(Expr, cell));
+
+		column++;
+		if (columns && !bms_is_member(column, columns))
+			expression = null_like(expression);
+		query->targetList = lappend(
+			query->targetList, makeTargetEntry(expression, column, psprintf("i%d", column), false));
+	}
+	slice_bound_stream(query, &window->stream, from, to);
+	return query;
+}
+
+typedef struct OutputContext
+{
+	const OverWindow *window;
+	int rtindex;
+} OutputContext;
+
+static Node *
+source_column(OutputContext *context, AttrNumber column, Node *like)
+{
+	return (Node *) makeVar(context->rtindex, column, exprType(like), exprTypmod(like),
+							exprCollation(like), 0);
+}
+
+/* What is among the inputs, and window functions, become columns of the source. */
+static Node *
+read_source(Node *node, void *arg)
+{
+	OutputContext *context = arg;
+	AttrNumber column;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, WindowFunc))
+	{
+		OverFunction *function = find_function(context->window, (WindowFunc *) node);
+
+		return source_column(context, list_length(context->window->inputs) + function->number + 1,
+							 node);
+	}
+	column = IsA(node, Const) ? 0 : find_input(context->window, node);
+	if (column != 0)
+		return source_column(context, column, node);
+	return expression_tree_mutator(node, read_source, arg);
+}
+
+static List *
+read_source_targets(List *targets, OutputContext *context)
+{
+	List *result = NIL;
+	ListCell *cell;
+
+	foreach (cell, targets)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk)
+			continue;
+		entry->expr = (Expr *) read_source((Node *) entry->expr, context);
+		entry->ressortgroupref = 0;
+		result = lappend(result, entry);
+	}
+	return result;
+}
+
+Query *
+over_window_output(const OverWindow *window, RangeTblEntry *source)
+{
+	Query *query = copyObject(window->query);
+	Query *level = query_at(query, window->depth);
+	OutputContext context = {.window = window, .rtindex = shape_input(level)};
+
+	level->targetList = read_source_targets(level->targetList, &context);
+	level->windowClause = NIL;
+	level->hasWindowFuncs = false;
+	level->jointree->quals = NULL;
+	lfirst(list_nth_cell(level->rtable, context.rtindex - 1)) = source;
+	return query;
+}
+
+TupleDesc
+over_window_source(const OverWindow *window)
+{
+	int ninputs = list_length(window->inputs);
+	TupleDesc columns = CreateTemplateTupleDesc(ninputs + window->nfunctions);
+	AttrNumber column = 0;
+	ListCell *cell;
+	ListCell *frame;
+
+	foreach (cell, window->inputs)
+	{
+		Node *input = lfirst(cell);
+
+		column++;
+		TupleDescInitEntry(columns, column, psprintf("i%d", column), exprType(input),
+						   exprTypmod(input), 0);
+		TupleDescInitEntryCollation(columns, column, exprCollation(input));
+	}
+	foreach (frame, window->frames)
+		foreach (cell, ((OverFrame *) lfirst(frame))->functions)
+		{
+			OverFunction *function = lfirst(cell);
+
+			column = ninputs + function->number + 1;
+			TupleDescInitEntry(columns, column, psprintf("r%d", function->number + 1),
+							   function->call->wintype, -1, 0);
+			TupleDescInitEntryCollation(columns, column, function->call->wincollid);
+		}
+	return columns;
+}
