@@ -209,8 +209,10 @@ CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval D
     LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + timeout;
-    target int8;
+    target numeric;
     reached int8;
+    mat regclass;
+    follows record;
 BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         RAISE EXCEPTION 'wait_until_maintained can''t see changes in a % transaction', current_setting('transaction_isolation')
@@ -219,8 +221,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM tidemark.view v WHERE v.relid = wait_until_maintained.view) THEN
         RAISE EXCEPTION '"%" is not a continuous view', view USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    target := tidemark.target_frontier(view);
     LOOP
+        -- a view that is made anew meanwhile may look ahead by another distance
+        SELECT v.mat, v.stream, v.advance_on, v.lookahead INTO follows FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
+        IF follows.mat IS DISTINCT FROM mat THEN
+            target := tidemark.current_watermark(follows.stream, follows.advance_on = 'arrival')::numeric - follows.lookahead;
+            mat := follows.mat;
+        END IF;
         SELECT f.frontier INTO reached FROM tidemark.frontier f JOIN tidemark.view v ON v.mat = f.mat
          WHERE f.relid = wait_until_maintained.view AND v.definition <> '';
         EXIT WHEN target IS NULL OR reached >= target;
@@ -236,16 +243,11 @@ $$;
 COMMENT ON FUNCTION tidemark.wait_until_maintained(regclass, interval)
     IS 'wait until a view''s frontier has reached what it follows: its stream''s watermark, or greatest event time, at the call';
 
-CREATE FUNCTION tidemark.target_frontier(view regclass) RETURNS int8
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_target_frontier';
-COMMENT ON FUNCTION tidemark.target_frontier(regclass)
-    IS 'for wait_until_maintained: where a view''s frontier goes as it follows from the committed rows now, in ticks; null: nowhere yet';
-REVOKE ALL ON FUNCTION tidemark.target_frontier(regclass) FROM PUBLIC;
-
-CREATE FUNCTION tidemark.current_watermark(stream regclass) RETURNS int8
+CREATE FUNCTION tidemark.current_watermark(stream regclass, arrival boolean DEFAULT false) RETURNS int8
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_current_watermark';
-COMMENT ON FUNCTION tidemark.current_watermark(regclass) IS 'the watermark as it follows from the committed rows now, in ticks; null: none yet';
-REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION tidemark.current_watermark(regclass, boolean)
+    IS 'the watermark, or the greatest event time, as it follows from the committed rows now, in ticks; null: none yet';
+REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass, boolean) FROM PUBLIC;
 
 CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,

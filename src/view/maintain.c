@@ -88,7 +88,6 @@ typedef struct Progress
 static List *streams = NIL;
 
 PG_FUNCTION_INFO_V1(tidemark_current_watermark);
-PG_FUNCTION_INFO_V1(tidemark_target_frontier);
 
 /* ---- watermarks ------------------------------------------------------------------------------------ */
 
@@ -169,15 +168,15 @@ current_watermark(const Stream *stream, Watermark stored)
 
 /* Where the view's frontier is to go when its stream has come so far, but for what its rows look ahead. */
 static Ticks
-advance_limit(const ContinuousView *view, const Watermark *reached)
+advance_limit(bool on_arrival, const Watermark *reached)
 {
-	return view->on_arrival ? Max(reached->greatest, reached->watermark) : reached->watermark;
+	return on_arrival ? Max(reached->greatest, reached->watermark) : reached->watermark;
 }
 
 static Ticks
 view_target(const ContinuousView *view, const Watermark *reached)
 {
-	return ticks_minus(advance_limit(view, reached), view->lookahead);
+	return ticks_minus(advance_limit(view->on_arrival, reached), view->lookahead);
 }
 
 Datum
@@ -185,31 +184,15 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 {
 	Stream stream;
 	Watermark now;
+	Ticks limit;
 
 	if (!stream_lookup(PG_GETARG_OID(0), &stream))
 		PG_RETURN_NULL();
 	now = current_watermark(&stream, stream_watermark(stream.relid));
-	if (now.watermark == TICKS_MIN)
+	limit = advance_limit(PG_GETARG_BOOL(1), &now);
+	if (limit == TICKS_MIN)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(now.watermark);
-}
-
-/* For tidemark.wait_until_maintained: where the view's frontier has to go now, in ticks. */
-Datum
-tidemark_target_frontier(PG_FUNCTION_ARGS)
-{
-	ContinuousView view;
-	Stream stream;
-	Watermark now;
-	Ticks target;
-
-	if (!view_lookup(PG_GETARG_OID(0), &view) || !stream_lookup(view.stream, &stream))
-		PG_RETURN_NULL();
-	now = current_watermark(&stream, stream_watermark(stream.relid));
-	target = view_target(&view, &now);
-	if (target == TICKS_MIN)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(target);
+	PG_RETURN_INT64(limit);
 }
 
 /* Brings the stream's watermark in the catalogue up to date. */
@@ -285,11 +268,13 @@ log_error(ErrorData *error)
 	ThrowErrorData(error);
 }
 
-/* What there is to do for those views of a stream that are behind their targets. */
+/*
+ * What there is to do for those views of a stream that are behind their targets. TICKS_MIN: a view has to be made from the
+ * start; TICKS_MAX: nothing.
+ */
 typedef struct Backlog
 {
-	Ticks
-		from; /* their least committed frontier, TICKS_MIN: one has to be made anew; TICKS_MAX: no such view */
+	Ticks from;	 /* their least committed frontier */
 	Ticks limit; /* the greatest event time that their rows depend on when they have arrived */
 } Backlog;
 
@@ -312,7 +297,7 @@ find_backlog(Oid stream, const Watermark *reached)
 		if (frontier.frontier >= view_target(&view, reached))
 			continue;
 		backlog.from = Min(backlog.from, frontier.frontier);
-		backlog.limit = Max(backlog.limit, advance_limit(&view, reached));
+		backlog.limit = Max(backlog.limit, advance_limit(view.on_arrival, reached));
 	}
 	return backlog;
 }
