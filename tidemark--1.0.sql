@@ -84,6 +84,7 @@ CREATE TABLE tidemark.view (
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
     lookahead   int8 NOT NULL,                                -- ticks: the frontier stays that far behind
     advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
+    states      oid[] NOT NULL DEFAULT '{}',                  -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
 );
@@ -96,7 +97,8 @@ CREATE TABLE tidemark.frontier (
     frontier    int8 NOT NULL,                                -- ticks; the least int8: nothing yet
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
-    first       int8                                          -- ticks: where materialising began
+    first       int8,                                         -- ticks: where materialising began
+    saved       int8                                          -- ticks: up to where the saved states go; null: there are none
 ) WITH (fillfactor = 10);
 
 -- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
@@ -444,6 +446,36 @@ CREATE AGGREGATE tidemark.exact_avg(float4) (
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Sliding aggregates (src/aggregate/): a row costs the same whatever the window's length
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.sliding_window_add(internal, anyelement, regprocedure, VARIADIC "any") RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_add(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: adds a row';
+
+CREATE FUNCTION tidemark.sliding_window_evict(internal, anyelement, regprocedure, VARIADIC "any") RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_evict' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_evict(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: takes away the row that leaves the window';
+
+CREATE FUNCTION tidemark.sliding_window_result(internal, anyelement, regprocedure, VARIADIC "any") RETURNS anyelement
+    AS 'MODULE_PATHNAME', 'tidemark_sliding_window_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.sliding_window_result(internal, anyelement, regprocedure, "any")
+    IS 'implementation of sliding aggregates: the result over the window''s rows';
+
+CREATE AGGREGATE tidemark.sliding_window(anyelement, regprocedure, VARIADIC "any") (
+    SFUNC = tidemark.sliding_window_add, STYPE = internal, SSPACE = 192,
+    FINALFUNC = tidemark.sliding_window_result, FINALFUNC_EXTRA,
+    MSFUNC = tidemark.sliding_window_add, MINVFUNC = tidemark.sliding_window_evict,
+    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.sliding_window_result, MFINALFUNC_EXTRA,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.sliding_window(anyelement, regprocedure, "any")
+    IS 'the aggregate of that name over a moving window, by the sliding method for it; what queries over streams are given';
+GRANT EXECUTE ON FUNCTION tidemark.sliding_window(anyelement, regprocedure, "any") TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
 -- Ingestion

@@ -133,6 +133,12 @@ sliding_method(const SlidingAggregate *aggregate)
 	return aggregate->method->name;
 }
 
+Oid
+sliding_function(const SlidingAggregate *aggregate)
+{
+	return aggregate->function;
+}
+
 bool
 sliding_beats_stock(const SlidingAggregate *aggregate)
 {
