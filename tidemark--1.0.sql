@@ -400,52 +400,138 @@ CREATE FUNCTION tidemark.exact_sum_result_average(internal) RETURNS float8
 COMMENT ON FUNCTION tidemark.exact_sum_result_average(internal) IS 'implementation of exact sums: the sum divided by the count, rounded once';
 
 CREATE AGGREGATE tidemark.exact_sum(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_float8,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float8,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_float8,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float8) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_sum(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_float4,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float4,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_float4,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float4) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float4) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float8) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Exact variances, covariances, correlation and regression of floats: likewise.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float8) IS 'implementation of exact statistics: adds a value';
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float4) IS 'implementation of exact statistics: adds a value';
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, y float8, x float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_pair' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float8, float8) IS 'implementation of exact statistics: adds a pair';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float8) IS 'implementation of exact statistics: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float4) IS 'implementation of exact statistics: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, y float8, x float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_pair' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float8, float8) IS 'implementation of exact statistics: takes away a pair that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_combine(internal, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_combine(internal, internal) IS 'implementation of exact statistics: adds partial sums';
+
+CREATE FUNCTION tidemark.exact_statistics_serialize(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'exact_statistics_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_serialize(internal) IS 'implementation of exact statistics: partial sums for another process';
+
+CREATE FUNCTION tidemark.exact_statistics_deserialize(bytea, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_deserialize(bytea, internal) IS 'implementation of exact statistics: partial sums from another process';
+
+-- The aggregates: one state for those of one variable, one for those of pairs, and a function for each result.
+DO $$
+DECLARE
+    name text;
+    arguments text;
+    is_of text;
+    space int;
+BEGIN
+    FOR name, arguments, is_of, space IN
+        SELECT n, a, i, CASE WHEN a = 'float8, float8' THEN 200 ELSE 104 END
+        FROM (VALUES ('var_pop', 'float8', 'variance of the population'),
+                     ('var_samp', 'float8', 'variance of the sample'),
+                     ('stddev_pop', 'float8', 'standard deviation of the population'),
+                     ('stddev_samp', 'float8', 'standard deviation of the sample'),
+                     ('covar_pop', 'float8, float8', 'covariance of the population'),
+                     ('covar_samp', 'float8, float8', 'covariance of the sample'),
+                     ('corr', 'float8, float8', 'correlation'),
+                     ('regr_avgx', 'float8, float8', 'average of the independent variable, the second'),
+                     ('regr_avgy', 'float8, float8', 'average of the dependent variable, the first'),
+                     ('regr_sxx', 'float8, float8', 'sum of squared differences of the independent variable'),
+                     ('regr_syy', 'float8, float8', 'sum of squared differences of the dependent variable'),
+                     ('regr_sxy', 'float8, float8', 'sum of products of both variables'' differences'),
+                     ('regr_r2', 'float8, float8', 'square of the correlation'),
+                     ('regr_slope', 'float8, float8', 'slope of the line that fits the pairs best'),
+                     ('regr_intercept', 'float8, float8', 'intercept of the line that fits the pairs best')) v (n, f, i),
+             LATERAL (SELECT f UNION ALL SELECT 'float4' WHERE f = 'float8') w (a)
+    LOOP
+        EXECUTE pg_catalog.format($sql$
+            CREATE OR REPLACE FUNCTION tidemark.exact_result_%1$s(internal) RETURNS float8
+                AS 'MODULE_PATHNAME', 'exact_result_%1$s' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+            COMMENT ON FUNCTION tidemark.exact_result_%1$s(internal) IS 'implementation of exact statistics: a result, rounded once';
+            CREATE AGGREGATE tidemark.exact_%1$s(%2$s) (
+                SFUNC = tidemark.exact_statistics_add, STYPE = internal, SSPACE = %4$s,
+                FINALFUNC = tidemark.exact_result_%1$s,
+                COMBINEFUNC = tidemark.exact_statistics_combine,
+                SERIALFUNC = tidemark.exact_statistics_serialize, DESERIALFUNC = tidemark.exact_statistics_deserialize,
+                MSFUNC = tidemark.exact_statistics_add, MINVFUNC = tidemark.exact_statistics_subtract,
+                MSTYPE = internal, MSSPACE = %4$s, MFINALFUNC = tidemark.exact_result_%1$s,
+                PARALLEL = SAFE);
+            COMMENT ON AGGREGATE tidemark.exact_%1$s(%2$s) IS '%3$s; exact, rounded once: the same in any order, also over moving windows';
+            GRANT EXECUTE ON FUNCTION tidemark.exact_%1$s(%2$s) TO PUBLIC
+            $sql$, name, arguments, pg_catalog.replace(is_of, '''', ''''''), space);
+    END LOOP;
+END
+$$;
 
 -- ------------------------------------------------------------------------------------------------
 -- Sliding aggregates (src/aggregate/): a row costs the same whatever the window's length

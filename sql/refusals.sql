@@ -118,7 +118,7 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
 CREATE VIEW open_order AS SELECT array_agg(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS xs FROM refused;
 SELECT tidemark.make_continuous('open_order');
 CREATE VIEW open_order_too AS SELECT stddev(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS s, stddev(n) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS e FROM refused;
-SELECT tidemark.make_continuous('open_order_too');
+SELECT tidemark.make_continuous('open_order_too');  -- exact, of floats too
 
 -- which rows come before which is left open too, where event times repeat
 CREATE VIEW open_rows AS SELECT sum(x) OVER (ORDER BY at ROWS 3 PRECEDING) AS s FROM refused;

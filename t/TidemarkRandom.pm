@@ -224,9 +224,9 @@ sub random_aggregate
 	my @calls = (
 		'count(*)', "count($number)", ("sum($number)") x 3,
 		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
-		'stddev(i)', 'variance(n)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
+		'stddev(i)', 'variance(n)', 'stddev(f)', 'corr(f, i)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
 
-	push @calls, 'array_agg(i)', "string_agg(k2, ',')", 'stddev(f)' if $window->{total};
+	push @calls, 'array_agg(i)', "string_agg(k2, ',')" if $window->{total};
 	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $window->{total} && chance(0.1);
 	return (pick(@calls), $filter);
 }

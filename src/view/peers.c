@@ -15,7 +15,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/transam.h"
-#include "catalog/pg_type.h"
+#include "aggregate/planner.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
@@ -28,32 +28,42 @@
 
 /* ---- functions ------------------------------------------------------------------------------------- */
 
-/* Does the result of an aggregate over the same rows depend on their order? */
+/*
+ * Does the result of a function over the same rows depend on their order? Not those of
+ * floats that are exact in continuous views, nor the same ones of other numbers.
+ */
 static bool
 depends_on_order(Oid function)
 {
-	static const char *const independent[] = {
-		"count",	"sum",		 "avg",		  "min",	   "max",
-		"bool_and", "bool_or",	 "every",	  "bit_and",   "bit_or",
-		"bit_xor",	"exact_sum", "exact_avg", "range_agg", "range_intersect_agg"};
-	static const char *const exact_for_numbers[] = {"variance", "var_samp",	   "var_pop",
-													"stddev",	"stddev_samp", "stddev_pop"};
-	char *name = get_func_name(function);
-	Oid argument = InvalidOid;
-	Oid *arguments;
-	int nargs;
+	static const char *const independent[] = {"count",
+											  "sum",
+											  "avg",
+											  "min",
+											  "max",
+											  "bool_and",
+											  "bool_or",
+											  "every",
+											  "bit_and",
+											  "bit_or",
+											  "bit_xor",
+											  "range_agg",
+											  "variance",
+											  "var_samp",
+											  "var_pop",
+											  "stddev_samp",
+											  "stddev",
+											  "stddev_pop",
+											  "range_intersect_agg"};
+	char *name;
 
-	if (function >= FirstUnpinnedObjectId && strncmp(name, "exact_", 6) != 0)
+	if (aggregate_exact_name(function) != NULL)
+		return false;
+	if (function >= FirstUnpinnedObjectId)
 		return true;
+	name = get_func_name(function);
 	for (int i = 0; i < lengthof(independent); i++)
 		if (strcmp(name, independent[i]) == 0)
 			return false;
-	get_func_signature(function, &arguments, &nargs);
-	if (nargs > 0)
-		argument = arguments[0];
-	for (int i = 0; i < lengthof(exact_for_numbers); i++)
-		if (strcmp(name, exact_for_numbers[i]) == 0)
-			return argument == FLOAT4OID || argument == FLOAT8OID;
 	return true;
 }
 
