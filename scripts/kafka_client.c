@@ -24,10 +24,12 @@
  *       --garbage PERCENT   share of records that can't become rows (default 0), a kind in turn
  *       --csv FILE          writes the rows there as well, as CSV in the columns' order
  *       --csv-only          ... and nothing to the broker
+ *       --acks FILE         a line for each record that the broker has acknowledged: its orderId, and
+ *                           when that was known here, in microseconds since 1970
  *
  * A producing command ends with the process that started it, so that none is left without a broker.
  * The payments are a function of --seed, --first and the options: two runs produce the same bytes,
- * but for --rate. Record number i goes to partition i modulo their number. A producing command
+ * but for --rate, with which records are sent within 1 ms. Record number i goes to partition i modulo their number. A producing command
  * returns once the broker has acknowledged every record, and otherwise exits with 1 and says why; with it goes
  * a line of counts on standard output ("produced 990 garbage 10").
  */
@@ -55,6 +57,7 @@
 static volatile sig_atomic_t interrupted = 0;
 static int64_t failed_deliveries = 0;
 static char first_failure[256];
+static FILE *acknowledgements = NULL;
 
 static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -117,14 +120,19 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 	(void) rk;
 	(void) opaque;
 	if (!message->err)
+	{
+		if (acknowledgements != NULL)
+			fprintf(acknowledgements, "%" PRIdPTR ",%" PRId64 "\n", (intptr_t) message->_private,
+					(int64_t) (seconds_now() * 1e6));
 		return;
+	}
 	if (failed_deliveries++ == 0)
 		snprintf(first_failure, sizeof(first_failure), "partition %" PRId32 ": %s",
 				 message->partition, rd_kafka_err2str(message->err));
 }
 
 static rd_kafka_t *
-connect_to(const char *broker, bool transactional)
+connect_to(const char *broker, bool transactional, bool at_once)
 {
 	char error[256];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -132,7 +140,7 @@ connect_to(const char *broker, bool transactional)
 
 	set_property(conf, "bootstrap.servers", broker);
 	set_property(conf, "log_level", "0");
-	set_property(conf, "linger.ms", "20");
+	set_property(conf, "linger.ms", at_once ? "1" : "20");
 	set_property(conf, "batch.num.messages", "20000");
 	set_property(conf, "queue.buffering.max.messages", "200000");
 	set_property(conf, "message.max.bytes", "8000000");
@@ -376,17 +384,21 @@ print_ends(rd_kafka_t *rk, const char *topic)
 
 /* --- producing ---------------------------------------------------------------------------------- */
 
-/* Hands a record to librdkafka, waiting where its queue is full. A null value is a tombstone. */
+/*
+ * Hands a record to librdkafka, waiting where its queue is full. A null value is a tombstone. The number is for
+ * the acknowledgement.
+ */
 static void
 produce(rd_kafka_t *rk, const char *topic, int partition, const void *key, size_t key_length,
-		const void *value, size_t length)
+		const void *value, size_t length, int64_t number)
 {
 	for (;;)
 	{
 		rd_kafka_resp_err_t err = rd_kafka_producev(
 			rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
 			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, key_length),
-			RD_KAFKA_V_VALUE((void *) value, length), RD_KAFKA_V_END);
+			RD_KAFKA_V_VALUE((void *) value, length), RD_KAFKA_V_OPAQUE((void *) (intptr_t) number),
+			RD_KAFKA_V_END);
 
 		if (!err)
 			break;
@@ -518,7 +530,7 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 			if (tombstone)
 				value = NULL;
 		}
-		produce(rk, topic, partition, key, key_length, value, value_length);
+		produce(rk, topic, partition, key, key_length, value, value_length, count);
 		count++;
 	}
 	free(line);
@@ -542,6 +554,7 @@ struct payments
 	uint64_t seed;
 	const char *csv_name;
 	bool csv_only;
+	const char *acks_name;
 
 	uint64_t random_state;
 	FILE *csv;
@@ -600,6 +613,8 @@ payments_options(struct payments *run, int argc, char **argv)
 			run->csv_name = argv[++i];
 		else if (strcmp(argv[i], "--csv-only") == 0)
 			run->csv_only = true;
+		else if (strcmp(argv[i], "--acks") == 0 && i + 1 < argc)
+			run->acks_name = argv[++i];
 		else
 			die("payments: unknown option \"%s\"", argv[i]);
 	}
@@ -709,7 +724,7 @@ send_payment(struct payments *run, rd_kafka_t *rk, const char *topic, int partit
 					  "{\"createTime\": \"%s\", \"orderId\": %" PRId64
 					  ", \"payAmount\": %s, \"payPlatform\": %d, \"provinceId\": %d}",
 					  time_text, payment->order, amount_text, payment->platform, payment->province);
-	produce(rk, topic, partition, key, strlen(key), value, (size_t) length);
+	produce(rk, topic, partition, key, strlen(key), value, (size_t) length, payment->order);
 }
 
 /* Waits until record `number` is due, so that the rate is kept over the whole run. */
@@ -742,6 +757,8 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 		partitions = partitions_or_die(rk, topic);
 	if (run.csv_name != NULL && (run.csv = fopen(run.csv_name, "w")) == NULL)
 		die("%s: %s", run.csv_name, strerror(errno));
+	if (run.acks_name != NULL && (acknowledgements = fopen(run.acks_name, "w")) == NULL)
+		die("%s: %s", run.acks_name, strerror(errno));
 	if (garbage == NULL)
 		die("out of memory");
 
@@ -754,7 +771,7 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 		next_payment(&run, number, &payment);
 		if (run.garbage > 0 && next_random(&run) % 100 < (uint64_t) run.garbage)
 			produce(rk, topic, partition, NULL, 0, garbage,
-					garbage_record(run.garbage_produced++, payment.order, garbage));
+					garbage_record(run.garbage_produced++, payment.order, garbage), payment.order);
 		else
 			send_payment(&run, rk, topic, partition, &payment);
 	}
@@ -762,6 +779,8 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 	if (run.csv != NULL && fclose(run.csv) != 0)
 		die("%s: %s", run.csv_name, strerror(errno));
 	finish_producing(rk);
+	if (acknowledgements != NULL && fclose(acknowledgements) != 0)
+		die("%s: %s", run.acks_name, strerror(errno));
 	printf("produced %" PRId64 " garbage %" PRId64 "\n", number - run.garbage_produced,
 		   run.garbage_produced);
 }
@@ -780,6 +799,7 @@ main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
 	bool transactional = false;
+	bool at_once = false;
 	rd_kafka_t *rk;
 	int status = 0;
 
@@ -788,9 +808,12 @@ main(int argc, char **argv)
 	need(argc, 3);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	for (int i = 4; i < argc && strcmp(command, "produce") == 0; i++)
-		transactional |= strcmp(argv[i], "--transaction") == 0;
-	rk = connect_to(argv[2], transactional);
+	for (int i = 4; i < argc; i++)
+	{
+		transactional |= strcmp(command, "produce") == 0 && strcmp(argv[i], "--transaction") == 0;
+		at_once |= strcmp(command, "payments") == 0 && strcmp(argv[i], "--rate") == 0;
+	}
+	rk = connect_to(argv[2], transactional, at_once);
 	if (strcmp(command, "ready") == 0)
 		status =
 			wait_until_ready(rk, argc > 3 ? (double) integer_argument("SECONDS", argv[3]) : 60);

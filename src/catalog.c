@@ -21,12 +21,14 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "rewrite/rewriteSupport.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -57,7 +59,10 @@ enum view_column
 	Anum_view_stream,
 	Anum_view_mat,
 	Anum_view_time_attnum,
-	Anum_view_definition
+	Anum_view_definition,
+	Anum_view_lookahead,
+	Anum_view_advance_on,
+	Anum_view_states
 };
 
 enum frontier_column
@@ -66,7 +71,9 @@ enum frontier_column
 	Anum_frontier_mat,
 	Anum_frontier_frontier,
 	Anum_frontier_rows,
-	Anum_frontier_corrections
+	Anum_frontier_corrections,
+	Anum_frontier_first,
+	Anum_frontier_saved
 };
 
 typedef struct CacheEntry
@@ -239,6 +246,9 @@ load_view(CacheEntry *entry, Oid table)
 	view->time_attnum = DatumGetInt16(values[Anum_view_time_attnum - 1]);
 	view->current = strcmp(TextDatumGetCString(values[Anum_view_definition - 1]),
 						   view_fingerprint(entry->relid)) == 0;
+	view->lookahead = DatumGetInt64(values[Anum_view_lookahead - 1]);
+	view->on_arrival =
+		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), "arrival") == 0;
 	entry->is_view = true;
 }
 
@@ -388,10 +398,30 @@ all_streams(void)
 	return oids_of_rows("stream", InvalidAttrNumber, InvalidOid);
 }
 
+List *
+view_states(Oid view)
+{
+	Oid table = catalog_table("view");
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+	List *states = NIL;
+	Datum *elements;
+	int n;
+
+	if (!OidIsValid(table) ||
+		!read_row(table, InvalidOid, Anum_view_relid, view, NULL, values, nulls))
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(values[Anum_view_states - 1]), OIDOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		states = lappend_oid(states, DatumGetObjectId(elements[i]));
+	return states;
+}
+
 Frontier
 frontier_read(Oid view, Snapshot snapshot)
 {
-	Frontier result = {.frontier = TICKS_MIN};
+	Frontier result = {.frontier = TICKS_MIN, .saved = TICKS_MIN};
 	Oid table = catalog_table("frontier");
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
@@ -404,6 +434,8 @@ frontier_read(Oid view, Snapshot snapshot)
 		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
 		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
 		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);
+		if (!nulls[Anum_frontier_saved - 1])
+			result.saved = DatumGetInt64(values[Anum_frontier_saved - 1]);
 	}
 	return result;
 }

@@ -28,6 +28,8 @@ typedef struct ContinuousView
 	Oid mat;				/* its materialised part */
 	AttrNumber time_attnum; /* of the event time in mat */
 	bool current;			/* the view's definition is the one that mat was made for */
+	bool on_arrival;		/* its frontier goes to the newest event time, not to the watermark */
+	int64 lookahead;		/* ticks: how much less far its frontier goes */
 } ContinuousView;
 
 /* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */
@@ -60,13 +62,18 @@ extern List *stream_tables(Oid stream, LOCKMODE lock);
 /* OIDs of the streams. */
 extern List *all_streams(void);
 
+/* OIDs of the tables with the saved states of a view's windows, in the order of its frames; not cached. */
+extern List *view_states(Oid view);
+
 /* What the row of a view in tidemark.frontier says in a snapshot. */
 typedef struct Frontier
 {
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
-	Oid mat;	/* the materialised part that it is about */
+	Ticks
+		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
+	Oid mat;   /* the materialised part that it is about */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 

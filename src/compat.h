@@ -9,6 +9,7 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -127,6 +128,20 @@ compat_owns_relation(Oid relid, Oid role)
 #else
 	return pg_class_ownercheck(relid, role);
 #endif
+}
+
+/* Raises an error unless the current user may call this function. */
+static inline void
+compat_check_function_right(Oid function)
+{
+#if PG_VERSION_NUM >= 160000
+	AclResult right = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
+#else
+	AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+#endif
+
+	if (right != ACLCHECK_OK)
+		aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
 }
 
 /* May the current user do what only a database's owner may? */

@@ -271,8 +271,10 @@ materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections)
 	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(frontier), Int64GetDatum(rows),
 					  Int64GetDatum(corrections)};
 
+	/* a correction may lie within the saved states: they are not for this frontier any more */
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
-						   "corrections = corrections + $4 WHERE relid = $1",
+						   "corrections = corrections + $4, "
+						   "saved = CASE WHEN $4 = 0 THEN saved END WHERE relid = $1",
 						   4, types, values, NULL);
 }
 

@@ -132,7 +132,7 @@ interval_ticks(const Interval *interval, Oid time_type, int64 *ticks, const char
 	return true;
 }
 
-/* The length of a RANGE bound's distance, which view/shape.c has seen to be a constant, and not negative. */
+/* The length of a RANGE bound's distance, which view/frame.c has seen to be a constant, and not negative. */
 static bool
 distance_ticks(Node *offset, Oid time_type, int64 *ticks, const char **why)
 {
@@ -168,7 +168,7 @@ ends_with_peers(const WindowClause *clause, Oid time_type, const char **why)
 	if ((clause->frameOptions & FRAMEOPTION_END_OFFSET) &&
 		distance_ticks(clause->endOffset, time_type, &distance, why) && distance == 0)
 		return true;
-	*why = "a frame ends before the current row";
+	*why = "a frame does not end with the current row and its peers";
 	return false;
 }
 
@@ -187,7 +187,9 @@ frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const 
 	{
 		frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
 		if (options & FRAMEOPTION_START_OFFSET)
-			return distance_ticks(clause->startOffset, time_type, &frame->length, why);
+			(void) distance_ticks(clause->startOffset, time_type, &frame->length, why);
+		if ((options & FRAMEOPTION_START_OFFSET_FOLLOWING) && frame->length > 0)
+			*why = "a frame begins after the current row";
 	}
 	return *why == NULL;
 }

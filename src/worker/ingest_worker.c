@@ -41,10 +41,13 @@
 #include "worker/slots.h"
 #include "worker/worker.h"
 
-/* A batch is bounded by records, bytes and time, whichever is first. */
+/*
+ * A batch is bounded by records and bytes. It waits for more of them for a moment only: while one batch is written the
+ * next one gathers in the consumer, so that batches get as large as the rate of records and the cost of a commit want.
+ */
 #define BATCH_RECORDS 20000
 #define BATCH_BYTES (16 * 1024 * 1024)
-#define BATCH_MS 50
+#define LINGER_MS 5
 #define POLL_RECORDS 5000
 
 #define QUIET_POLL_MS 200  /* how long a poll waits for the first record */
@@ -494,7 +497,7 @@ collect(IngestWorker *worker)
 	long wait_ms = QUIET_POLL_MS;
 
 	worker->nrecords = 0;
-	while (worker->nrecords < BATCH_RECORDS && bytes < BATCH_BYTES && wait_ms > 0)
+	while (worker->nrecords < BATCH_RECORDS && bytes < BATCH_BYTES)
 	{
 		KafkaTrouble trouble;
 		int room = Min(POLL_RECORDS, BATCH_RECORDS - worker->nrecords);
@@ -510,7 +513,14 @@ collect(IngestWorker *worker)
 			break;
 		if (start == 0)
 			start = GetCurrentTimestamp();
-		wait_ms = BATCH_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		wait_ms = LINGER_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		if (wait_ms <= 0)
+		{
+			/* Behind: what has come already is taken, without waiting. */
+			if (n < room)
+				break;
+			wait_ms = 0;
+		}
 	}
 	return false;
 }
