@@ -130,15 +130,18 @@ compat_owns_relation(Oid relid, Oid role)
 #endif
 }
 
-/* May this role execute the function? */
-static inline AclResult
-compat_function_aclcheck(Oid function, Oid role)
+/* Raises an error unless the current user may call this function. */
+static inline void
+compat_check_function_right(Oid function)
 {
 #if PG_VERSION_NUM >= 160000
-	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
+	AclResult right = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
 #else
-	return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+	AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
 #endif
+
+	if (right != ACLCHECK_OK)
+		aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
 }
 
 /* May the current user do what only a database's owner may? */

@@ -29,6 +29,7 @@ void _PG_init(void);
 bool tidemark_use_continuous = true;
 bool tidemark_continuous_views = false;
 bool tidemark_exact_float_sums = true;
+bool tidemark_sliding_aggregates = true;
 bool tidemark_maintain = true;
 int tidemark_maintain_interval = 200;
 bool tidemark_preloaded = false;
@@ -54,10 +55,17 @@ define_settings(void)
 	DefineCustomBoolVariable("tidemark.continuous_views",
 							 "CREATE VIEW over a stream makes a continuous view if it can.", NULL,
 							 &tidemark_continuous_views, false, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("tidemark.exact_float_sums",
-							 "Sums and averages of floats in queries over streams are exact.",
-							 "Continuous views are always maintained with exact sums.",
-							 &tidemark_exact_float_sums, true, PGC_USERSET, 0, NULL, replan, NULL);
+	DefineCustomBoolVariable(
+		"tidemark.exact_float_sums",
+		"Sums, averages and statistics of floats in queries over streams are exact.",
+		"Continuous views are always maintained with exact ones.", &tidemark_exact_float_sums, true,
+		PGC_USERSET, 0, NULL, replan, NULL);
+	DefineCustomBoolVariable("tidemark.sliding_aggregates",
+							 "Aggregates over moving windows in queries over streams slide.",
+							 "When off, PostgreSQL computes them in its own way. The results are "
+							 "the same.",
+							 &tidemark_sliding_aggregates, true, PGC_USERSET, 0, NULL, replan,
+							 NULL);
 	DefineCustomBoolVariable("tidemark.maintain",
 							 "The maintainer moves the frontiers of continuous views.",
 							 "When off, views stay right and their live tails grow.",

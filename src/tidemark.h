@@ -16,6 +16,8 @@
 extern bool tidemark_use_continuous;   /* answer continuous views from their materialised part */
 extern bool tidemark_continuous_views; /* a plain CREATE VIEW makes a continuous one if it can */
 extern bool tidemark_exact_float_sums; /* sums and averages of floats over streams are exact */
+extern bool
+	tidemark_sliding_aggregates; /* aggregates over moving windows in queries over streams slide */
 extern int tidemark_maintain_interval; /* least ms between two moves of a frontier (SIGHUP) */
 extern bool tidemark_maintain;		   /* the maintainer moves frontiers (SIGHUP) */
 

@@ -75,8 +75,7 @@ prepare(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the function to replay must not be null")));
 	function = PG_GETARG_OID(ARGUMENT_FUNCTION);
-	if (compat_function_aclcheck(function, GetUserId()) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
+	compat_check_function_right(function);
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	replay = palloc0(sizeof(Replay));
 	/* a function without arguments is given one, for an aggregate can't be called with none in the place of several */

@@ -13,6 +13,7 @@
  *     counts           count, bool_and, bit_or, ...            a count, or one for each bit
  *     integer sum      sum, avg of integers and money          128 bits and a count
  *     exact sum        sum, avg of floats                      an ExactSum
+ *     exact statistics variance, corr, regr_slope, ... of floats  an ExactStatistics
  *     monotone deque   min, max of any type                    what may still become the result
  *
  * A saved state starts with the tag of its method.
@@ -41,10 +42,8 @@ typedef SlidingAggregate *(*PrepareMethod)(const SlidingAggregate *call);
 
 /* In order of preference. */
 static const PrepareMethod methods[] = {
-	sliding_counts_prepare,
-	sliding_integers_prepare,
-	sliding_floats_prepare,
-	monotone_deque_prepare,
+	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
+	sliding_statistics_prepare, monotone_deque_prepare,
 };
 
 /* ---------- the choice ---------- */
@@ -131,6 +130,12 @@ const char *
 sliding_method(const SlidingAggregate *aggregate)
 {
 	return aggregate->method->name;
+}
+
+Oid
+sliding_function(const SlidingAggregate *aggregate)
+{
+	return aggregate->function;
 }
 
 bool

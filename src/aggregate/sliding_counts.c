@@ -182,7 +182,7 @@ load(SlidingAggregate *aggregate, void *state, StringInfo buf)
 	}
 
 static const SlidingMethod count_method = METHOD(false, add, evict, result_count);
-static const SlidingMethod regr_count_method = METHOD(true, add, evict, result_count);
+static const SlidingMethod regr_count_method = METHOD(false, add, evict, result_count);
 static const SlidingMethod bool_and_method = METHOD(false, add_bits, evict_bits, result_and);
 static const SlidingMethod bool_or_method = METHOD(false, add_bits, evict_bits, result_or);
 static const SlidingMethod and_method = METHOD(true, add_bits, evict_bits, result_and);

@@ -102,7 +102,7 @@ load(SlidingAggregate *aggregate, void *state, StringInfo buf)
 
 #define METHOD(add, evict, result)                                                                 \
 	{                                                                                              \
-		"exact sum", 'x', true, false, create, destroy, add, evict, result, save, load             \
+		"exact sum", 'x', false, false, create, destroy, add, evict, result, save, load            \
 	}
 
 static const SlidingMethod sum_of_float8 = METHOD(add_float8, evict_float8, sum_float8);

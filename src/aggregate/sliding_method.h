@@ -56,6 +56,7 @@ extern void sliding_bad_bytes(void) pg_attribute_noreturn();
 extern SlidingAggregate *sliding_counts_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_integers_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_floats_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *sliding_statistics_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *monotone_deque_prepare(const SlidingAggregate *call);
 
 /*

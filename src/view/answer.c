@@ -170,8 +170,7 @@ answer_planner(Query *query, const char *text, int options, ParamListInfo parame
 	{
 		if (tidemark_use_continuous && !answer_suspended)
 			answer_query(query, columns_all());
-		if (tidemark_exact_float_sums)
-			aggregate_swap_exact(query);
+		aggregate_swap(query);
 	}
 	if (previous_planner)
 		return previous_planner(query, text, options, parameters);

@@ -98,9 +98,11 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, bool unless_
 	SliceBounds bounds = {.output_from = tail_start(view, type, &none)};
 	Query *query;
 
-	bounds.input_from = unless_saved ? tail_slice_start(view, type, &shape->lookback)
-									 : tail_start(view, type, &shape->lookback);
-	if (!has_windows(batch))
+	if (unless_saved)
+		bounds.input_from = tail_slice_start(view, type, &shape->lookback);
+	else if (!lookback_is_unbounded(&shape->lookback))
+		bounds.input_from = tail_start(view, type, &shape->lookback);
+	if (bounds.input_from && !has_windows(batch))
 		bounds.output_from = NULL; /* the same condition as the input's */
 	query = slice_query(batch, shape, &bounds, false, NULL);
 	if (unless_saved)
