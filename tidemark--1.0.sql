@@ -82,6 +82,8 @@ CREATE TABLE tidemark.view (
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
+    lookahead   int8 NOT NULL,                                -- ticks: the frontier stays that far behind
+    advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
     states      oid[] NOT NULL DEFAULT '{}',                  -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
@@ -186,9 +188,10 @@ GRANT SELECT ON tidemark.streams TO PUBLIC;
 -- Continuous views
 -- ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION tidemark.make_continuous(view regclass) RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
-COMMENT ON FUNCTION tidemark.make_continuous(regclass) IS 'maintain a view incrementally from now on; it stays the same view';
+CREATE FUNCTION tidemark.make_continuous(view regclass, advance_on text DEFAULT NULL) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
+COMMENT ON FUNCTION tidemark.make_continuous(regclass, text)
+    IS 'maintain a view incrementally from now on, up to the watermark or to what has arrived; it stays the same view';
 
 CREATE FUNCTION tidemark.make_batch(view regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_batch';
@@ -208,8 +211,10 @@ CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval D
     LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + timeout;
-    target int8;
+    target numeric;
     reached int8;
+    mat regclass;
+    follows record;
 BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         RAISE EXCEPTION 'wait_until_maintained can''t see changes in a % transaction', current_setting('transaction_isolation')
@@ -218,13 +223,18 @@ BEGIN
     IF NOT EXISTS (SELECT FROM tidemark.view v WHERE v.relid = wait_until_maintained.view) THEN
         RAISE EXCEPTION '"%" is not a continuous view', view USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
     LOOP
+        -- a view that is made anew meanwhile may look ahead by another distance
+        SELECT v.mat, v.stream, v.advance_on, v.lookahead INTO follows FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
+        IF follows.mat IS DISTINCT FROM mat THEN
+            target := tidemark.current_watermark(follows.stream, follows.advance_on = 'arrival')::numeric - follows.lookahead;
+            mat := follows.mat;
+        END IF;
         SELECT f.frontier INTO reached FROM tidemark.frontier f JOIN tidemark.view v ON v.mat = f.mat
          WHERE f.relid = wait_until_maintained.view AND v.definition <> '';
         EXIT WHEN target IS NULL OR reached >= target;
         IF clock_timestamp() > deadline THEN
-            RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
+            RAISE EXCEPTION 'view "%" is not maintained up to where its stream is after %', view, timeout
                 USING ERRCODE = 'query_canceled',
                       HINT = 'See tidemark.continuous_views; long transactions that have written to the stream hold the frontier back.';
         END IF;
@@ -233,24 +243,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tidemark.wait_until_maintained(regclass, interval)
-    IS 'wait until a view''s frontier has reached what is its stream''s watermark at the call';
+    IS 'wait until a view''s frontier has reached what it follows: its stream''s watermark, or greatest event time, at the call';
 
-CREATE FUNCTION tidemark.current_watermark(stream regclass) RETURNS int8
+CREATE FUNCTION tidemark.current_watermark(stream regclass, arrival boolean DEFAULT false) RETURNS int8
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_current_watermark';
-COMMENT ON FUNCTION tidemark.current_watermark(regclass) IS 'the watermark as it follows from the committed rows now, in ticks; null: none yet';
-REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION tidemark.current_watermark(regclass, boolean)
+    IS 'the watermark, or the greatest event time, as it follows from the committed rows now, in ticks; null: none yet';
+REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass, boolean) FROM PUBLIC;
 
 CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,
        v.stream,
        CASE WHEN v.last_error IS NOT NULL THEN 'error'
             WHEN f.frontier = -9223372036854775808 OR v.definition = '' THEN 'materialising'
-            WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
+            WHEN t.target IS NULL OR f.frontier >= t.target THEN 'current'
             ELSE 'advancing' END AS state,
        CASE WHEN f.frontier = -9223372036854775808 THEN 0
-            WHEN s.watermark > f.first
-            THEN round(100.0 * (least(f.frontier, s.watermark)::numeric - f.first) / (s.watermark::numeric - f.first), 1)
+            WHEN t.target > f.first
+            THEN round(100.0 * (least(f.frontier, t.target)::numeric - f.first) / (t.target - f.first), 1)
             ELSE 100 END AS percent_materialised,
+       v.advance_on,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
        f.rows,
@@ -261,6 +273,8 @@ SELECT v.relid AS view,
   FROM tidemark.view v
   JOIN tidemark.frontier f ON f.relid = v.relid
   JOIN tidemark.stream s ON s.relid = v.stream
+ CROSS JOIN LATERAL (
+       SELECT (CASE v.advance_on WHEN 'arrival' THEN s.greatest ELSE s.watermark END)::numeric - v.lookahead AS target) t
  WHERE pg_catalog.has_table_privilege(v.relid, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW tidemark.continuous_views IS 'the continuous views that one may read and how far they are materialised';
 GRANT SELECT ON tidemark.continuous_views TO PUBLIC;
@@ -386,52 +400,138 @@ CREATE FUNCTION tidemark.exact_sum_result_average(internal) RETURNS float8
 COMMENT ON FUNCTION tidemark.exact_sum_result_average(internal) IS 'implementation of exact sums: the sum divided by the count, rounded once';
 
 CREATE AGGREGATE tidemark.exact_sum(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_float8,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float8,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_float8,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float8) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_sum(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_float4,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_float4,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_float4,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_sum(float4) IS 'exact sum of floating-point numbers, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_sum(float4) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float8) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float8) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float8) TO PUBLIC;
 
 CREATE AGGREGATE tidemark.exact_avg(float4) (
-    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 192,
+    SFUNC = tidemark.exact_sum_add, STYPE = internal, SSPACE = 64,
     FINALFUNC = tidemark.exact_sum_result_average,
     COMBINEFUNC = tidemark.exact_sum_combine,
     SERIALFUNC = tidemark.exact_sum_serialize, DESERIALFUNC = tidemark.exact_sum_deserialize,
     MSFUNC = tidemark.exact_sum_add, MINVFUNC = tidemark.exact_sum_subtract,
-    MSTYPE = internal, MSSPACE = 192, MFINALFUNC = tidemark.exact_sum_result_average,
+    MSTYPE = internal, MSSPACE = 64, MFINALFUNC = tidemark.exact_sum_result_average,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tidemark.exact_avg(float4) IS 'average of floating-point numbers by their exact sum, rounded once: the same in any order, also over moving windows';
 GRANT EXECUTE ON FUNCTION tidemark.exact_avg(float4) TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Exact variances, covariances, correlation and regression of floats: likewise.
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float8) IS 'implementation of exact statistics: adds a value';
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float4) IS 'implementation of exact statistics: adds a value';
+
+CREATE FUNCTION tidemark.exact_statistics_add(internal, y float8, x float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_add_pair' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_add(internal, float8, float8) IS 'implementation of exact statistics: adds a pair';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_float8' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float8) IS 'implementation of exact statistics: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, float4) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_float4' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float4) IS 'implementation of exact statistics: takes away a value that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_subtract(internal, y float8, x float8) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_subtract_pair' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_subtract(internal, float8, float8) IS 'implementation of exact statistics: takes away a pair that leaves the window';
+
+CREATE FUNCTION tidemark.exact_statistics_combine(internal, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_combine(internal, internal) IS 'implementation of exact statistics: adds partial sums';
+
+CREATE FUNCTION tidemark.exact_statistics_serialize(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'exact_statistics_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_serialize(internal) IS 'implementation of exact statistics: partial sums for another process';
+
+CREATE FUNCTION tidemark.exact_statistics_deserialize(bytea, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'exact_statistics_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.exact_statistics_deserialize(bytea, internal) IS 'implementation of exact statistics: partial sums from another process';
+
+-- The aggregates: one state for those of one variable, one for those of pairs, and a function for each result.
+DO $$
+DECLARE
+    name text;
+    arguments text;
+    is_of text;
+    space int;
+BEGIN
+    FOR name, arguments, is_of, space IN
+        SELECT n, a, i, CASE WHEN a = 'float8, float8' THEN 200 ELSE 104 END
+        FROM (VALUES ('var_pop', 'float8', 'variance of the population'),
+                     ('var_samp', 'float8', 'variance of the sample'),
+                     ('stddev_pop', 'float8', 'standard deviation of the population'),
+                     ('stddev_samp', 'float8', 'standard deviation of the sample'),
+                     ('covar_pop', 'float8, float8', 'covariance of the population'),
+                     ('covar_samp', 'float8, float8', 'covariance of the sample'),
+                     ('corr', 'float8, float8', 'correlation'),
+                     ('regr_avgx', 'float8, float8', 'average of the independent variable, the second'),
+                     ('regr_avgy', 'float8, float8', 'average of the dependent variable, the first'),
+                     ('regr_sxx', 'float8, float8', 'sum of squared differences of the independent variable'),
+                     ('regr_syy', 'float8, float8', 'sum of squared differences of the dependent variable'),
+                     ('regr_sxy', 'float8, float8', 'sum of products of both variables'' differences'),
+                     ('regr_r2', 'float8, float8', 'square of the correlation'),
+                     ('regr_slope', 'float8, float8', 'slope of the line that fits the pairs best'),
+                     ('regr_intercept', 'float8, float8', 'intercept of the line that fits the pairs best')) v (n, f, i),
+             LATERAL (SELECT f UNION ALL SELECT 'float4' WHERE f = 'float8') w (a)
+    LOOP
+        EXECUTE pg_catalog.format($sql$
+            CREATE OR REPLACE FUNCTION tidemark.exact_result_%1$s(internal) RETURNS float8
+                AS 'MODULE_PATHNAME', 'exact_result_%1$s' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+            COMMENT ON FUNCTION tidemark.exact_result_%1$s(internal) IS 'implementation of exact statistics: a result, rounded once';
+            CREATE AGGREGATE tidemark.exact_%1$s(%2$s) (
+                SFUNC = tidemark.exact_statistics_add, STYPE = internal, SSPACE = %4$s,
+                FINALFUNC = tidemark.exact_result_%1$s,
+                COMBINEFUNC = tidemark.exact_statistics_combine,
+                SERIALFUNC = tidemark.exact_statistics_serialize, DESERIALFUNC = tidemark.exact_statistics_deserialize,
+                MSFUNC = tidemark.exact_statistics_add, MINVFUNC = tidemark.exact_statistics_subtract,
+                MSTYPE = internal, MSSPACE = %4$s, MFINALFUNC = tidemark.exact_result_%1$s,
+                PARALLEL = SAFE);
+            COMMENT ON AGGREGATE tidemark.exact_%1$s(%2$s) IS '%3$s; exact, rounded once: the same in any order, also over moving windows';
+            GRANT EXECUTE ON FUNCTION tidemark.exact_%1$s(%2$s) TO PUBLIC
+            $sql$, name, arguments, pg_catalog.replace(is_of, '''', ''''''), space);
+    END LOOP;
+END
+$$;
 
 -- ------------------------------------------------------------------------------------------------
 -- Sliding aggregates (src/aggregate/): a row costs the same whatever the window's length

@@ -55,10 +55,11 @@ define_settings(void)
 	DefineCustomBoolVariable("tidemark.continuous_views",
 							 "CREATE VIEW over a stream makes a continuous view if it can.", NULL,
 							 &tidemark_continuous_views, false, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("tidemark.exact_float_sums",
-							 "Sums and averages of floats in queries over streams are exact.",
-							 "Continuous views are always maintained with exact sums.",
-							 &tidemark_exact_float_sums, true, PGC_USERSET, 0, NULL, replan, NULL);
+	DefineCustomBoolVariable(
+		"tidemark.exact_float_sums",
+		"Sums, averages and statistics of floats in queries over streams are exact.",
+		"Continuous views are always maintained with exact ones.", &tidemark_exact_float_sums, true,
+		PGC_USERSET, 0, NULL, replan, NULL);
 	DefineCustomBoolVariable("tidemark.sliding_aggregates",
 							 "Aggregates over moving windows in queries over streams slide.",
 							 "When off, PostgreSQL computes them in its own way. The results are "

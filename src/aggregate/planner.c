@@ -1,11 +1,12 @@
 /*
- * planner.c: queries over streams get exact sums of floats, and sliding aggregates.
+ * planner.c: queries over streams get exact sums and statistics of floats, and sliding aggregates.
  *
- * Exact sums. A continuous view is maintained with exact sums, so its batch query has to use them too, or the
- * two would differ in the last bits. The view's definition stays as the user wrote it, with
- * PostgreSQL's sum and avg: we change the planner's copy of a query, where one aggregate's OID
- * takes the place of another's. The argument and result types are the same, and nothing else in
- * the tree depends on the function before planning.
+ * Exact sums. A continuous view is maintained with exact sums, and variances, correlations and so
+ * on made of them, so its batch query has to use them too, or the two would differ in the last
+ * bits. The view's definition stays as the user wrote it, with PostgreSQL's functions: we change
+ * the planner's copy of a query, where one aggregate's OID takes the place of another's. The
+ * argument and result types are the same, and nothing else in the tree depends on the function
+ * before planning.
  *
  * A query is changed as a whole: where it reads a stream at one level, the sums of all its levels
  * are exact. So a view's query gives the same rows alone, within another query, and as the
@@ -49,15 +50,39 @@ typedef struct Replacement
 {
 	Oid stock;
 	const char *name;
-	Oid argument_type;
-	Oid exact; /* looked up; InvalidOid when the database has no such function */
+	int nargs;
+	Oid argument_type; /* of each */
+	Oid exact;		   /* looked up; InvalidOid when the database has no such function */
 } Replacement;
 
 static Replacement replacements[] = {
-	{F_SUM_FLOAT8, "exact_sum", FLOAT8OID, InvalidOid},
-	{F_SUM_FLOAT4, "exact_sum", FLOAT4OID, InvalidOid},
-	{F_AVG_FLOAT8, "exact_avg", FLOAT8OID, InvalidOid},
-	{F_AVG_FLOAT4, "exact_avg", FLOAT4OID, InvalidOid},
+	{F_SUM_FLOAT8, "exact_sum", 1, FLOAT8OID, InvalidOid},
+	{F_SUM_FLOAT4, "exact_sum", 1, FLOAT4OID, InvalidOid},
+	{F_AVG_FLOAT8, "exact_avg", 1, FLOAT8OID, InvalidOid},
+	{F_AVG_FLOAT4, "exact_avg", 1, FLOAT4OID, InvalidOid},
+	{F_VAR_POP_FLOAT8, "exact_var_pop", 1, FLOAT8OID, InvalidOid},
+	{F_VAR_POP_FLOAT4, "exact_var_pop", 1, FLOAT4OID, InvalidOid},
+	{F_VAR_SAMP_FLOAT8, "exact_var_samp", 1, FLOAT8OID, InvalidOid},
+	{F_VAR_SAMP_FLOAT4, "exact_var_samp", 1, FLOAT4OID, InvalidOid},
+	{F_VARIANCE_FLOAT8, "exact_var_samp", 1, FLOAT8OID, InvalidOid},
+	{F_VARIANCE_FLOAT4, "exact_var_samp", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_POP_FLOAT8, "exact_stddev_pop", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_POP_FLOAT4, "exact_stddev_pop", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_SAMP_FLOAT8, "exact_stddev_samp", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_SAMP_FLOAT4, "exact_stddev_samp", 1, FLOAT4OID, InvalidOid},
+	{F_STDDEV_FLOAT8, "exact_stddev_samp", 1, FLOAT8OID, InvalidOid},
+	{F_STDDEV_FLOAT4, "exact_stddev_samp", 1, FLOAT4OID, InvalidOid},
+	{F_COVAR_POP, "exact_covar_pop", 2, FLOAT8OID, InvalidOid},
+	{F_COVAR_SAMP, "exact_covar_samp", 2, FLOAT8OID, InvalidOid},
+	{F_CORR, "exact_corr", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_AVGX, "exact_regr_avgx", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_AVGY, "exact_regr_avgy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SXX, "exact_regr_sxx", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SYY, "exact_regr_syy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SXY, "exact_regr_sxy", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_R2, "exact_regr_r2", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_SLOPE, "exact_regr_slope", 2, FLOAT8OID, InvalidOid},
+	{F_REGR_INTERCEPT, "exact_regr_intercept", 2, FLOAT8OID, InvalidOid},
 };
 
 static Oid sliding_window = InvalidOid; /* looked up likewise */
@@ -108,8 +133,12 @@ look_up_oids(void)
 	if (!OidIsValid(extension))
 		return;
 	for (int i = 0; i < lengthof(replacements); i++)
-		replacements[i].exact = find_function(schema, extension, replacements[i].name, 1,
-											  &replacements[i].argument_type);
+	{
+		Oid arguments[] = {replacements[i].argument_type, replacements[i].argument_type};
+
+		replacements[i].exact = find_function(schema, extension, replacements[i].name,
+											  replacements[i].nargs, arguments);
+	}
 	sliding_window = find_function(schema, extension, "sliding_window",
 								   lengthof(sliding_window_arguments), sliding_window_arguments);
 }
@@ -186,6 +215,17 @@ replace_float_sums(Node *node, void *context)
 			*function = replacement->exact;
 	}
 	return expression_tree_walker(node, replace_float_sums, context);
+}
+
+const char *
+aggregate_exact_name(Oid function)
+{
+	look_up_oids();
+	for (int i = 0; i < lengthof(replacements); i++)
+		if (OidIsValid(replacements[i].exact) &&
+			(function == replacements[i].stock || function == replacements[i].exact))
+			return replacements[i].name;
+	return NULL;
 }
 
 /* ---------- sliding aggregates ---------- */

@@ -1,5 +1,5 @@
 /*
- * planner.h: queries over streams get exact sums of floats, and sliding aggregates.
+ * planner.h: queries over streams get exact sums and statistics of floats, and sliding aggregates.
  */
 #ifndef TIDEMARK_AGGREGATE_PLANNER_H
 #define TIDEMARK_AGGREGATE_PLANNER_H
@@ -8,7 +8,8 @@
 
 /*
  * In a query that reads a stream, at any level, replaces, at every level,
- * - PostgreSQL's sum and avg of float8 and float4 by the exact ones, plain and windowed, unless
+ * - PostgreSQL's sum, avg, variances and standard deviations of float8 and float4, and its
+ *   covariances, correlation and regression, by the exact ones, plain and windowed, unless
  *   tidemark.exact_float_sums is off;
  * - aggregates over frames whose start moves by tidemark.sliding_window, where that is faster,
  *   unless tidemark.sliding_aggregates is off.
@@ -19,5 +20,11 @@ extern void aggregate_swap(Query *query);
 
 /* The first for a query that is known to be over a stream, whatever the setting is. */
 extern void aggregate_swap_exact_always(Query *query);
+
+/*
+ * The name of the exact aggregate, such as exact_corr, if function is it or is what it replaces in
+ * queries over streams; else NULL.
+ */
+extern const char *aggregate_exact_name(Oid function);
 
 #endif

@@ -13,6 +13,7 @@
  *     counts           count, bool_and, bit_or, ...            a count, or one for each bit
  *     integer sum      sum, avg of integers and money          128 bits and a count
  *     exact sum        sum, avg of floats                      an ExactSum
+ *     exact statistics variance, corr, regr_slope, ... of floats  an ExactStatistics
  *     decimal sum      sum, avg, variance, stddev of numerics  decimal digits, counts of scales
  *     interval sum     sum, avg of intervals                   three integers and a count
  *     monotone deque   min, max of any type                    what may still become the result
@@ -48,9 +49,10 @@ typedef SlidingAggregate *(*PrepareMethod)(const SlidingAggregate *call);
 
 /* In order of preference. */
 static const PrepareMethod methods[] = {
-	sliding_counts_prepare,	  sliding_integers_prepare,	 sliding_floats_prepare,
-	sliding_numerics_prepare, sliding_intervals_prepare, sliding_values_prepare,
-	count_distinct_prepare,	  monotone_deque_prepare,	 two_stacks_prepare,
+	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
+	sliding_statistics_prepare, sliding_numerics_prepare, sliding_intervals_prepare,
+	sliding_values_prepare,		count_distinct_prepare,	  monotone_deque_prepare,
+	two_stacks_prepare,
 };
 
 /* ---------- the choice ---------- */

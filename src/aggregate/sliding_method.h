@@ -60,6 +60,7 @@ extern SlidingAggregate *sliding_numerics_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_intervals_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_values_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *count_distinct_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *sliding_statistics_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *monotone_deque_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
 

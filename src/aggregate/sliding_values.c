@@ -137,8 +137,8 @@ load(SlidingAggregate *aggregate, void *state, StringInfo buf)
 
 #define METHODS(name, holds_rows, add, evict, result)                                              \
 	{                                                                                              \
-		{name, 'v', false, holds_rows, create, destroy, add, evict, result, NULL, NULL},           \
-			{name, 'v', false, holds_rows, create, destroy, add, evict, result, save, load},       \
+		{name, 'q', false, holds_rows, create, destroy, add, evict, result, NULL, NULL},           \
+			{name, 'q', false, holds_rows, create, destroy, add, evict, result, save, load},       \
 	}
 
 /* Without and with saving. */
