@@ -605,6 +605,29 @@ COMMENT ON AGGREGATE tidemark.sliding_window(anyelement, regprocedure, "any")
     IS 'the aggregate of that name over a moving window, by the sliding method for it; what queries over streams are given';
 GRANT EXECUTE ON FUNCTION tidemark.sliding_window(anyelement, regprocedure, "any") TO PUBLIC;
 
+CREATE FUNCTION tidemark.count_distinct_add(internal, anyelement) RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_add(internal, anyelement) IS 'implementation of count_distinct: adds a row';
+
+CREATE FUNCTION tidemark.count_distinct_evict(internal, anyelement) RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_evict' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_evict(internal, anyelement)
+    IS 'implementation of count_distinct: takes away the row that leaves the window';
+
+CREATE FUNCTION tidemark.count_distinct_result(internal) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_result(internal) IS 'implementation of count_distinct: how many different values there are';
+
+CREATE AGGREGATE tidemark.count_distinct(anyelement) (
+    SFUNC = tidemark.count_distinct_add, STYPE = internal, SSPACE = 1024,
+    FINALFUNC = tidemark.count_distinct_result,
+    MSFUNC = tidemark.count_distinct_add, MINVFUNC = tidemark.count_distinct_evict,
+    MSTYPE = internal, MSSPACE = 1024, MFINALFUNC = tidemark.count_distinct_result,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.count_distinct(anyelement) IS 'how many different values there are, also over moving windows; nulls don''t count';
+GRANT EXECUTE ON FUNCTION tidemark.count_distinct(anyelement) TO PUBLIC;
+
 -- ------------------------------------------------------------------------------------------------
 -- Ingestion
 -- ------------------------------------------------------------------------------------------------
