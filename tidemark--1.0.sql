@@ -82,6 +82,8 @@ CREATE TABLE tidemark.view (
     mat         regclass NOT NULL UNIQUE,
     time_attnum int2 NOT NULL,                                -- of the event time in mat
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
+    lookahead   int8 NOT NULL,                                -- ticks: the frontier stays that far behind
+    advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
     states      oid[] NOT NULL DEFAULT '{}',                  -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
@@ -186,9 +188,10 @@ GRANT SELECT ON tidemark.streams TO PUBLIC;
 -- Continuous views
 -- ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION tidemark.make_continuous(view regclass) RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
-COMMENT ON FUNCTION tidemark.make_continuous(regclass) IS 'maintain a view incrementally from now on; it stays the same view';
+CREATE FUNCTION tidemark.make_continuous(view regclass, advance_on text DEFAULT NULL) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
+COMMENT ON FUNCTION tidemark.make_continuous(regclass, text)
+    IS 'maintain a view incrementally from now on, up to the watermark or to what has arrived; it stays the same view';
 
 CREATE FUNCTION tidemark.make_batch(view regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_batch';
@@ -208,8 +211,10 @@ CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval D
     LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + timeout;
-    target int8;
+    target numeric;
     reached int8;
+    mat regclass;
+    follows record;
 BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         RAISE EXCEPTION 'wait_until_maintained can''t see changes in a % transaction', current_setting('transaction_isolation')
@@ -218,13 +223,18 @@ BEGIN
     IF NOT EXISTS (SELECT FROM tidemark.view v WHERE v.relid = wait_until_maintained.view) THEN
         RAISE EXCEPTION '"%" is not a continuous view', view USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    SELECT tidemark.current_watermark(v.stream) INTO target FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
     LOOP
+        -- a view that is made anew meanwhile may look ahead by another distance
+        SELECT v.mat, v.stream, v.advance_on, v.lookahead INTO follows FROM tidemark.view v WHERE v.relid = wait_until_maintained.view;
+        IF follows.mat IS DISTINCT FROM mat THEN
+            target := tidemark.current_watermark(follows.stream, follows.advance_on = 'arrival')::numeric - follows.lookahead;
+            mat := follows.mat;
+        END IF;
         SELECT f.frontier INTO reached FROM tidemark.frontier f JOIN tidemark.view v ON v.mat = f.mat
          WHERE f.relid = wait_until_maintained.view AND v.definition <> '';
         EXIT WHEN target IS NULL OR reached >= target;
         IF clock_timestamp() > deadline THEN
-            RAISE EXCEPTION 'view "%" is not maintained up to its stream''s watermark after %', view, timeout
+            RAISE EXCEPTION 'view "%" is not maintained up to where its stream is after %', view, timeout
                 USING ERRCODE = 'query_canceled',
                       HINT = 'See tidemark.continuous_views; long transactions that have written to the stream hold the frontier back.';
         END IF;
@@ -233,24 +243,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tidemark.wait_until_maintained(regclass, interval)
-    IS 'wait until a view''s frontier has reached what is its stream''s watermark at the call';
+    IS 'wait until a view''s frontier has reached what it follows: its stream''s watermark, or greatest event time, at the call';
 
-CREATE FUNCTION tidemark.current_watermark(stream regclass) RETURNS int8
+CREATE FUNCTION tidemark.current_watermark(stream regclass, arrival boolean DEFAULT false) RETURNS int8
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_current_watermark';
-COMMENT ON FUNCTION tidemark.current_watermark(regclass) IS 'the watermark as it follows from the committed rows now, in ticks; null: none yet';
-REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION tidemark.current_watermark(regclass, boolean)
+    IS 'the watermark, or the greatest event time, as it follows from the committed rows now, in ticks; null: none yet';
+REVOKE ALL ON FUNCTION tidemark.current_watermark(regclass, boolean) FROM PUBLIC;
 
 CREATE VIEW tidemark.continuous_views AS
 SELECT v.relid AS view,
        v.stream,
        CASE WHEN v.last_error IS NOT NULL THEN 'error'
             WHEN f.frontier = -9223372036854775808 OR v.definition = '' THEN 'materialising'
-            WHEN s.watermark IS NULL OR f.frontier >= s.watermark THEN 'current'
+            WHEN t.target IS NULL OR f.frontier >= t.target THEN 'current'
             ELSE 'advancing' END AS state,
        CASE WHEN f.frontier = -9223372036854775808 THEN 0
-            WHEN s.watermark > f.first
-            THEN round(100.0 * (least(f.frontier, s.watermark)::numeric - f.first) / (s.watermark::numeric - f.first), 1)
+            WHEN t.target > f.first
+            THEN round(100.0 * (least(f.frontier, t.target)::numeric - f.first) / (t.target - f.first), 1)
             ELSE 100 END AS percent_materialised,
+       v.advance_on,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
        f.rows,
@@ -261,6 +273,8 @@ SELECT v.relid AS view,
   FROM tidemark.view v
   JOIN tidemark.frontier f ON f.relid = v.relid
   JOIN tidemark.stream s ON s.relid = v.stream
+ CROSS JOIN LATERAL (
+       SELECT (CASE v.advance_on WHEN 'arrival' THEN s.greatest ELSE s.watermark END)::numeric - v.lookahead AS target) t
  WHERE pg_catalog.has_table_privilege(v.relid, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW tidemark.continuous_views IS 'the continuous views that one may read and how far they are materialised';
 GRANT SELECT ON tidemark.continuous_views TO PUBLIC;

@@ -38,7 +38,7 @@ SELECT at, sensor, avg(x) OVER w, count(*) OVER w FROM readings WINDOW w AS (PAR
 SELECT * FROM tidemark.verify('smooth');
 SELECT tidemark.wait_until_maintained('smooth');
 SELECT * FROM tidemark.verify('smooth');
-CREATE OR REPLACE VIEW smooth (at, sensor, mean, n) AS SELECT at, sensor, avg(x) OVER w, count(*) OVER w FROM readings WINDOW w AS (ORDER BY at);
+CREATE OR REPLACE VIEW smooth (at, sensor, mean, n) AS SELECT at, sensor, avg(x) OVER w, count(*) OVER w FROM readings WINDOW w AS (PARTITION BY sensor);
 SELECT * FROM smooth ORDER BY at DESC LIMIT 2;
 SELECT * FROM tidemark.verify('smooth');
 

@@ -40,6 +40,16 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT refused_last(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused_view'),
     ('SELECT max(s) OVER (ORDER BY at RANGE ''1 min'' PRECEDING) FROM (SELECT at, sum(x) OVER (ORDER BY at RANGE ''1 s'' PRECEDING) AS s FROM refused) w'),
     ('SELECT CASE WHEN x > 0 THEN key::bigint END FROM refused'),
+    ('SELECT sum(x) OVER (PARTITION BY key ORDER BY at) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE UNBOUNDED PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN UNBOUNDED PRECEDING AND ''1 s'' PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at, key) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at GROUPS 3 PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING EXCLUDE TIES) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at ROWS CURRENT ROW) FROM refused'),
+    ('SELECT rank() OVER (PARTITION BY key ORDER BY at), dense_rank() OVER (ORDER BY at, key) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND ''1 s'' FOLLOWING) FROM refused'),
+    ('SELECT count(*) OVER (ORDER BY at RANGE BETWEEN ''1 s'' FOLLOWING AND ''1 min'' FOLLOWING) FROM refused'),
     ('SELECT at FROM plain'),
     ('SELECT key FROM refused_stock'),
     ('SELECT 1 AS one'),
@@ -74,24 +84,29 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT current_user, key FROM refused'),
     ('SELECT ctid FROM refused'),
     ('SELECT xmin FROM refused'),
-    ('SELECT sum(x) OVER (PARTITION BY key ORDER BY at) FROM refused'),
     ('SELECT sum(x) OVER () FROM refused'),
     ('SELECT sum(x) OVER (PARTITION BY key) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY key RANGE 3 PRECEDING) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 s'' PRECEDING) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at DESC RANGE ''1 s'' PRECEDING) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at + interval ''1 s'' RANGE ''1 s'' PRECEDING) FROM refused'),
-    ('SELECT sum(x) OVER (ORDER BY at ROWS 3 PRECEDING) FROM refused'),
-    ('SELECT sum(x) OVER (ORDER BY at GROUPS 3 PRECEDING) FROM refused'),
-    ('SELECT sum(x) OVER (ORDER BY at RANGE UNBOUNDED PRECEDING) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM refused'),
-    ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND ''1 s'' FOLLOWING) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at RANGE ''-1 s'' PRECEDING) FROM refused'),
-    ('SELECT row_number() OVER (ORDER BY at RANGE ''1 s'' PRECEDING) FROM refused'),
-    ('SELECT lag(x) OVER (ORDER BY at) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at GROUPS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at ROWS BETWEEN -1 PRECEDING AND CURRENT ROW) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at GROUPS NULL PRECEDING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM refused'),
+    ('SELECT sum(x) OVER (ORDER BY key, at ROWS 3 PRECEDING) FROM refused'),
+    ('SELECT row_number() OVER () FROM refused'),
+    ('SELECT row_number() OVER (PARTITION BY key ORDER BY at DESC) FROM refused'),
+    ('SELECT lag(x, key) OVER (ORDER BY at) FROM refused'),
+    ('SELECT lag(x, -1) OVER (ORDER BY at) FROM refused'),
     ('SELECT lead(x) OVER (ORDER BY at) FROM refused'),
+    ('SELECT lead(x, 2, 0) OVER (ORDER BY at ROWS UNBOUNDED PRECEDING) FROM refused'),
+    ('SELECT percent_rank() OVER (ORDER BY at) FROM refused'),
+    ('SELECT cume_dist() OVER (ORDER BY at) FROM refused'),
     ('SELECT ntile(4) OVER (ORDER BY at) FROM refused'),
-    ('SELECT rank() OVER (PARTITION BY key ORDER BY at) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''24 hours'' PRECEDING) FROM refused_tz'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 day'' PRECEDING) FROM refused_tz'),
     ('SELECT sum(x) OVER (ORDER BY tz RANGE ''1 month'' PRECEDING) FROM refused_tz')
@@ -105,6 +120,24 @@ SELECT tidemark.make_continuous('open_order');
 CREATE VIEW open_order_too AS SELECT stddev(x) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS s, stddev(n) OVER (ORDER BY at RANGE '1 s' PRECEDING) AS e FROM refused;
 SELECT tidemark.make_continuous('open_order_too');  -- exact, of floats too
 
+-- which rows come before which is left open too, where event times repeat
+CREATE VIEW open_rows AS SELECT sum(x) OVER (ORDER BY at ROWS 3 PRECEDING) AS s FROM refused;
+SELECT tidemark.make_continuous('open_rows');
+CREATE VIEW open_number AS SELECT at, row_number() OVER (PARTITION BY key ORDER BY at RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS n FROM refused;
+SELECT tidemark.make_continuous('open_number');
+CREATE VIEW open_lag AS SELECT at, lag(x, 2, 0) OVER w AS l, lag(x, NULL) OVER w AS none, lead(x, -1) OVER w AS same FROM refused WINDOW w AS (ORDER BY at, n);
+SELECT tidemark.make_continuous('open_lag');
+-- ... but for rows that a unique index tells apart
+CREATE TABLE told_apart (at timestamp, id int PRIMARY KEY, key int NOT NULL, n int, UNIQUE (key, n));
+SELECT tidemark.create_stream('told_apart', 'at');
+CREATE VIEW apart AS SELECT at, lag(n) OVER (ORDER BY at, id) AS l, array_agg(n) OVER (PARTITION BY id ORDER BY at) AS ns,
+    sum(c) OVER (ORDER BY at, id ROWS UNBOUNDED PRECEDING) AS s FROM (SELECT *, rank() OVER (ORDER BY at) AS c FROM told_apart) r;
+SELECT tidemark.make_continuous('apart');
+CREATE VIEW not_apart AS SELECT at, lag(n) OVER (PARTITION BY key ORDER BY at, n) AS l FROM told_apart;
+SELECT tidemark.make_continuous('not_apart');
+CREATE VIEW not_apart_either AS SELECT at, lag(id) OVER (ORDER BY at, id) AS l FROM (SELECT at, id, generate_series(1, n) FROM told_apart) s;
+SELECT tidemark.make_continuous('not_apart_either');
+
 -- things that are no views
 SELECT tidemark.make_continuous('refused');
 CREATE MATERIALIZED VIEW ordinary AS SELECT * FROM refused;
@@ -114,6 +147,6 @@ SELECT tidemark.make_continuous('temporary');
 SELECT tidemark.wait_until_maintained('temporary');
 CREATE VIEW invoker WITH (security_invoker) AS SELECT * FROM refused;
 SELECT tidemark.make_continuous('invoker');
-DROP TABLE refused, refused_tz, plain CASCADE;
+DROP TABLE refused, refused_tz, plain, told_apart CASCADE;
 DROP FUNCTION try_view;
 DROP AGGREGATE refused_last(float8);

@@ -60,6 +60,8 @@ enum view_column
 	Anum_view_mat,
 	Anum_view_time_attnum,
 	Anum_view_definition,
+	Anum_view_lookahead,
+	Anum_view_advance_on,
 	Anum_view_states
 };
 
@@ -244,6 +246,9 @@ load_view(CacheEntry *entry, Oid table)
 	view->time_attnum = DatumGetInt16(values[Anum_view_time_attnum - 1]);
 	view->current = strcmp(TextDatumGetCString(values[Anum_view_definition - 1]),
 						   view_fingerprint(entry->relid)) == 0;
+	view->lookahead = DatumGetInt64(values[Anum_view_lookahead - 1]);
+	view->on_arrival =
+		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), "arrival") == 0;
 	entry->is_view = true;
 }
 

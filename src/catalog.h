@@ -28,6 +28,8 @@ typedef struct ContinuousView
 	Oid mat;				/* its materialised part */
 	AttrNumber time_attnum; /* of the event time in mat */
 	bool current;			/* the view's definition is the one that mat was made for */
+	bool on_arrival;		/* its frontier goes to the newest event time, not to the watermark */
+	int64 lookahead;		/* ticks: how much less far its frontier goes */
 } ContinuousView;
 
 /* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */

@@ -167,9 +167,21 @@ sub random_condition
 		'coalesce(i, 0) BETWEEN -5 AND 5');
 }
 
+# A frame of a window that is ordered by more than the event time, or counted in rows: of any rows before.
+sub random_frame_of_rows
+{
+	my ($units) = @_;
+	my ($far, $near) = (between(0, 4), between(1, 2));
+	return "$units " . pick(
+		"$far PRECEDING", 'UNBOUNDED PRECEDING', 'BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW', 'CURRENT ROW',
+		"BETWEEN $far PRECEDING AND CURRENT ROW", "BETWEEN $far PRECEDING AND 0 FOLLOWING",
+		"BETWEEN UNBOUNDED PRECEDING AND $near PRECEDING", "BETWEEN 3 PRECEDING AND $near PRECEDING");
+}
+
+# A window's definition, and whether it leaves the order of two rows open that differ in anything. total: it must not.
 sub random_window
 {
-	my ($stream) = @_;
+	my ($stream, $total) = @_;
 	my @keys = grep { defined } (
 		chance(0.7) ? pick('k1', 'k2', 'b', 'i % 3', 'coalesce(k1, -1)', 'k1 + 1') : undef,
 		chance(0.2) ? pick('k2', 'b', 'l % 2 = 0') : undef);
@@ -177,19 +189,36 @@ sub random_window
 	my @lengths = map { my $text = $_; $stream->{type} eq 'bigint' ? $text : "interval '$text'" } @{ $stream->{distances} };
 	my $zero = $stream->{type} eq 'bigint' ? '0' : "interval '0'";
 	my $length = pick(@lengths);
-	my $frame = pick(
+	my $frame = 'RANGE ' . pick(
 		("BETWEEN $length PRECEDING AND CURRENT ROW") x 6,
 		"$length PRECEDING", 'BETWEEN CURRENT ROW AND CURRENT ROW',
 		"BETWEEN $length PRECEDING AND $zero FOLLOWING",
-		"BETWEEN $length PRECEDING AND $lengths[1] PRECEDING");
+		"BETWEEN $length PRECEDING AND $lengths[1] PRECEDING",
+		"BETWEEN $length PRECEDING AND $lengths[1] FOLLOWING",
+		"BETWEEN $lengths[1] FOLLOWING AND $lengths[2] FOLLOWING");
 	my $exclude = chance(0.1) ? pick(' EXCLUDE CURRENT ROW', ' EXCLUDE TIES', ' EXCLUDE GROUP') : '';
+	my $order = 't';
 
-	return "(${partition}ORDER BY t RANGE $frame$exclude)";
+	$frame = pick('', 'RANGE UNBOUNDED PRECEDING', "RANGE BETWEEN UNBOUNDED PRECEDING AND $lengths[1] PRECEDING", random_frame_of_rows('GROUPS'))
+	  if chance(0.25);
+	if ($total)
+	{
+		$order = join ', ', 't', 'id', map { $_->[0] } @columns;
+		$frame = pick('', 'RANGE UNBOUNDED PRECEDING', map { random_frame_of_rows($_) } qw(ROWS ROWS GROUPS));
+	}
+	$frame = random_frame_of_rows('ROWS') if $stream->{unique} && chance(0.15);
+	$exclude = '' unless $frame;
+	return { text => "(${partition}ORDER BY $order $frame$exclude)", total => $total || $stream->{unique} };
 }
 
 sub random_aggregate
 {
-	my ($stream, $inputs) = @_;
+	my ($window, $inputs) = @_;
+	my $column = pick('i', 'l', 'n', 'k1', @$inputs);
+
+	return (pick('row_number()', "lag($column)", "lag($column, " . between(0, 3) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
+	  if $window->{total} && chance(0.25);
+	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
 	my @calls = (
@@ -197,8 +226,8 @@ sub random_aggregate
 		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
 		'stddev(i)', 'variance(n)', 'stddev(f)', 'corr(f, i)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
 
-	push @calls, 'array_agg(i)', "string_agg(k2, ',')" if $stream->{unique};
-	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $stream->{unique} && chance(0.1);
+	push @calls, 'array_agg(i)', "string_agg(k2, ',')" if $window->{total};
+	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $window->{total} && chance(0.1);
 	return (pick(@calls), $filter);
 }
 
@@ -206,23 +235,24 @@ sub random_aggregate
 sub windowed_query
 {
 	my ($stream, $source, $inputs, $prefix, $keep_columns) = @_;
-	my @windows = map { random_window($stream) } 1 .. between(1, 3);
+	# rows that are the same in all columns are in no order: what is counted in rows may differ between them
+	my @windows = map { random_window($stream, !@$inputs && chance(0.2)) } 1 .. between(1, 3);
 	my $hidden = !$keep_columns && chance(0.15);
 	my @output = $keep_columns ? ('*') : $hidden ? ('k1') : ('t', 'k1', pick('k2', 'i AS plain', 'id'));
 	my @names;
 
 	for my $n (1 .. between(1, 4))
 	{
-		my ($call, $filter) = random_aggregate($stream, $inputs);
-		$call = 'sum(' . pick(@$inputs) . ')' if @$inputs && $n == 1;    # what is nested is looked through
 		my $number = between(1, scalar @windows);
+		my ($call, $filter) = random_aggregate($windows[ $number - 1 ], $inputs);
+		$call = 'sum(' . pick(@$inputs) . ')' if @$inputs && $n == 1;    # what is nested is looked through
 		my $expression = "$call$filter OVER w$number";
 		$expression = "coalesce($expression, 0)" if $call =~ /^(sum|avg)\(/ && chance(0.1);
 		push @output, "$expression AS $prefix$n";
-		push @names, "$prefix$n" if $call =~ /^(count|sum|avg|min\([^k]|max|stddev)/;
+		push @names, "$prefix$n" if $call =~ /^(count|sum|avg|min\([^k]|max|stddev|row_number|rank|dense_rank)/;
 	}
 	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
-	my $window = join ', ', map { "w$_ AS $windows[$_ - 1]" } 1 .. @windows;
+	my $window = join ', ', map { "w$_ AS $windows[$_ - 1]{text}" } 1 .. @windows;
 	return ('SELECT ' . join(', ', @output) . " FROM $source$where WINDOW $window", \@names);
 }
 
@@ -252,7 +282,8 @@ sub new_view
 	$query = "SELECT * FROM ($query) whole WHERE $names->[0] > " . between(0, 3) if @$names && chance(0.2);
 	$query = "SELECT t, k1, l, n, f FROM $source WHERE " . random_condition() if chance(0.05);
 	push @{ $self->{views} },
-	  { name => $name, stream => $stream, query => "$with$query", continuous => chance(0.8) };
+	  { name => $name, stream => $stream, query => "$with$query", continuous => chance(0.8),
+		arrival => chance(0.3) };
 	return;
 }
 
@@ -264,7 +295,8 @@ sub schema
 	for my $view (@{ $self->{views} })
 	{
 		$sql .= "CREATE VIEW $view->{name} AS $view->{query};\n";
-		$sql .= "SELECT tidemark.make_continuous('$view->{name}');\n" if $view->{continuous};
+		my $advance_on = $view->{arrival} ? ", advance_on => 'arrival'" : '';
+		$sql .= "SELECT tidemark.make_continuous('$view->{name}'$advance_on);\n" if $view->{continuous};
 	}
 	return $sql;
 }
@@ -277,13 +309,14 @@ sub drop
 	return join '', map { "DROP TABLE $_->{name} CASCADE;\n" } @{ $self->{streams} };
 }
 
-# A view becomes continuous, an ordinary one, or is made anew, now and then; a statement that does not ask what it is.
+# A view becomes continuous, an ordinary one, follows another event time, or is made anew, now and then; a statement that does not ask what it is.
 sub change_of_view
 {
 	my ($self) = @_;
 	my $view = pick(@{ $self->{views} });
 	return "DROP VIEW $view->{name}; CREATE VIEW $view->{name} AS $view->{query}; SELECT tidemark.make_continuous('$view->{name}');\n"
 	  if chance(0.15);
+	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if chance(0.25);
 	return sprintf "SELECT CASE WHEN EXISTS (SELECT FROM tidemark.view WHERE relid = '%s'::regclass)"
 	  . " THEN tidemark.make_batch('%s') ELSE tidemark.make_continuous('%s') END;\n", ($view->{name}) x 3;
 }

@@ -133,17 +133,23 @@ lookback_length(const Lookback *lookback)
 	return usecs;
 }
 
-/*
- * Ticks of a length in microseconds, for the type. Dates: whole days, rounded up, so that the bound takes
- * in every date that the exact one does.
- */
-static int64
-length_in_ticks(Oid type, const Lookback *lookback)
-{
-	int64 length = lookback_length(lookback);
+const Lookback unbounded_lookback = {.time = PG_INT64_MAX};
 
-	if (type == INT8OID)
+bool
+lookback_is_unbounded(const Lookback *lookback)
+{
+	return lookback->time == PG_INT64_MAX;
+}
+
+/* Dates: whole days, rounded up, so that the bound takes in every date that the exact one does. */
+int64
+lookback_ticks(Oid type, const Lookback *lookback)
+{
+	int64 length;
+
+	if (type == INT8OID || lookback_is_unbounded(lookback))
 		return lookback->time;
+	length = lookback_length(lookback);
 	if (type == DATEOID && length > 0)
 		return (length - 1) / USECS_PER_DAY + 1;
 	return length;
@@ -152,11 +158,13 @@ length_in_ticks(Oid type, const Lookback *lookback)
 Ticks
 lookback_before(Oid type, Ticks t, const Lookback *lookback)
 {
-	return ticks_minus(t, length_in_ticks(type, lookback));
+	return lookback_is_unbounded(lookback) ? TICKS_MIN
+										   : ticks_minus(t, lookback_ticks(type, lookback));
 }
 
 Ticks
 lookback_after(Oid type, Ticks t, const Lookback *lookback)
 {
-	return ticks_plus(t, length_in_ticks(type, lookback));
+	return lookback_is_unbounded(lookback) ? TICKS_MAX
+										   : ticks_plus(t, lookback_ticks(type, lookback));
 }

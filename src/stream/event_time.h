@@ -41,11 +41,18 @@ extern Ticks ticks_plus(Ticks a, int64 b);
 
 /*
  * Lookback: how far before an output row's event time the input rows lie that it depends on. An
- * Interval without negative fields; for bigint streams .time holds the number and the rest is 0.
+ * Interval without negative fields; for bigint streams .time holds the number and the rest is 0. The greatest .time:
+ * without a bound. A distance ahead is measured likewise.
  */
 typedef Interval Lookback;
 
-/* A lower bound for the event times on which output rows after `t` depend. */
+extern const Lookback unbounded_lookback;
+extern bool lookback_is_unbounded(const Lookback *lookback);
+
+/* An upper bound for its length in ticks. */
+extern int64 lookback_ticks(Oid type, const Lookback *lookback);
+
+/* A lower bound for the event times on which output rows after `t` depend; TICKS_MIN without a bound. */
 extern Ticks lookback_before(Oid type, Ticks t, const Lookback *lookback);
 
 /* An upper bound for the event times of output rows that depend on an input row at `t`. */

@@ -376,7 +376,7 @@ read_settings(Batch *batch)
 	SPI_finish();
 
 	/* What has been published never goes back; what has been committed since may be further. */
-	if (watermark_of_ingestion(batch->ingest->stream, &ingested))
+	if (watermark_of_ingestion(batch->ingest->stream, &ingested, NULL))
 		batch->watermark = Max(batch->watermark, ingested);
 }
 

@@ -26,13 +26,13 @@ static const char *const watermark_query =
 	"SELECT s.allowed_delay,"
 	" CASE WHEN bool_or(p.ingest IS NULL OR NOT p.idle AND p.greatest IS NULL) THEN NULL"
 	" ELSE coalesce(min(p.greatest) FILTER (WHERE NOT p.idle),"
-	" max(p.greatest)) END"
+	" max(p.greatest)) END, max(p.greatest)"
 	" FROM tidemark.stream s JOIN tidemark.ingest i ON i.stream = s.relid"
 	" LEFT JOIN tidemark.ingest_partition p ON p.ingest = i.id"
 	" WHERE s.relid = $1 GROUP BY s.relid";
 
 bool
-watermark_of_ingestion(Oid stream, Ticks *watermark)
+watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *greatest)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {REGCLASSOID};
@@ -55,9 +55,13 @@ watermark_of_ingestion(Oid stream, Ticks *watermark)
 		HeapTuple row = SPI_tuptable->vals[0];
 		bool isnull;
 		int64 delay = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-		Datum greatest = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
+		Datum least = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
+		Datum furthest;
 
-		*watermark = isnull ? TICKS_MIN : ticks_minus(DatumGetInt64(greatest), delay);
+		*watermark = isnull ? TICKS_MIN : ticks_minus(DatumGetInt64(least), delay);
+		furthest = SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull);
+		if (greatest)
+			*greatest = isnull ? TICKS_MIN : DatumGetInt64(furthest);
 	}
 	catalog_end(session);
 	return found;

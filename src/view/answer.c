@@ -128,10 +128,12 @@ static Query *
 tail_query(Query *batch, const ContinuousView *view, const Shape *shape)
 {
 	Lookback none = {0};
-	SliceBounds bounds = {.input_from = tail_start(view, shape->stream.time_type, &shape->lookback),
-						  .output_from = tail_start(view, shape->stream.time_type, &none)};
-	Query *tail = slice_query(batch, shape, &bounds, false, NULL);
+	SliceBounds bounds = {.output_from = tail_start(view, shape->stream.time_type, &none)};
+	Query *tail;
 
+	if (!lookback_is_unbounded(&shape->lookback))
+		bounds.input_from = tail_start(view, shape->stream.time_type, &shape->lookback);
+	tail = slice_query(batch, shape, &bounds, false, NULL);
 	aggregate_swap_exact_always(tail);
 	return tail;
 }

@@ -1,13 +1,13 @@
 /*
  * correct.c: late rows: materialised rows that have to change.
  *
- * A row written at t changes output rows from t to t + lookback. The reaches of all rows of a
+ * A row written at t changes output rows from t - lookahead to t + lookback. The reaches of all rows of a
  * statement are merged, and each stretch up to the committed frontier is deleted and computed again from the
  * stream:
  *
  *      t1   t2                      t3                        frontier
  *      |----|~~~~~~~|               |~~~~~~~|~~~~ ... ~~~~~~~~~|-----> live tail
- *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier
+ *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier; without a lookahead
  *
  * Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
  *
@@ -76,6 +76,13 @@ joined_gap(const Ticks *times, int n)
 	return (times[n - 1] / MAX_STRETCHES) - (times[0] / MAX_STRETCHES);
 }
 
+/* The first event time that a row written at t changes. */
+static Ticks
+reach_begin(const Shape *shape, Ticks t)
+{
+	return lookback_before(shape->stream.time_type, t, &shape->lookahead);
+}
+
 /* The end of the stretch that begins with times[*next]; moves *next behind it. */
 static Ticks
 stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
@@ -84,7 +91,8 @@ stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
 	int64 gap = joined_gap(times, n);
 	Ticks end = lookback_after(type, times[*next], &shape->lookback);
 
-	for ((*next)++; *next < n && times[*next] <= ticks_plus(end, gap); (*next)++)
+	for ((*next)++; *next < n && reach_begin(shape, times[*next]) <= ticks_plus(end, gap);
+		 (*next)++)
 		end = Max(end, lookback_after(type, times[*next], &shape->lookback));
 	return end;
 }
@@ -107,9 +115,9 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	int64 change = 0;
 
-	for (int next = 0; next < n && times[next] <= frontier;)
+	for (int next = 0; next < n && reach_begin(shape, times[next]) <= frontier;)
 	{
-		Ticks from = times[next];
+		Ticks from = reach_begin(shape, times[next]);
 		Ticks to = stretch_end(shape, times, n, &next);
 
 		change += recompute(view, shape, batch, from, Min(to, frontier));
@@ -237,7 +245,7 @@ correct_view(Oid relid, const Ticks *times, int n)
 	if (!begin_correction(relid, &view, &frontier))
 		return;
 	error_context_stack = &where;
-	if (times[0] <= frontier.frontier)
+	if (ticks_minus(times[0], view.lookahead) <= frontier.frontier)
 	{
 		Shape shape;
 		Access access;
@@ -250,7 +258,7 @@ correct_view(Oid relid, const Ticks *times, int n)
 			shape_require(&shape, get_rel_name(relid));
 			error = try_recompute(&view, &shape, batch, times, n, frontier.frontier);
 			if (error)
-				retreat(&view, &shape, times[0], error);
+				retreat(&view, &shape, reach_begin(&shape, times[0]), error);
 		}
 		else
 			start_anew(&view, &frontier);

@@ -42,6 +42,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
+#include "view/peers.h"
 #include "view/slice.h"
 #include "worker/worker.h"
 
@@ -110,26 +111,50 @@ require_maintainable_view(Relation rel, Access access)
 	define_require_access(relid, access);
 }
 
+/* What a view's frontier follows, as tidemark.view has it. */
+#define ADVANCE_ON_WATERMARK "watermark"
+#define ADVANCE_ON_ARRIVAL "arrival"
+
 static void
-insert_view(Oid relid, Oid stream, Oid mat, AttrNumber time_attnum)
+insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, const char *advance_on)
 {
-	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID};
-	Datum values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stream), ObjectIdGetDatum(mat),
-					  Int16GetDatum(time_attnum), CStringGetTextDatum(view_fingerprint(relid))};
+	int64 lookahead = lookback_ticks(shape->stream.time_type, &shape->lookahead);
+	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID, INT8OID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(relid),
+					  ObjectIdGetDatum(shape->stream.relid),
+					  ObjectIdGetDatum(mat),
+					  Int16GetDatum(time_attnum),
+					  CStringGetTextDatum(view_fingerprint(relid)),
+					  Int64GetDatum(lookahead),
+					  CStringGetTextDatum(advance_on)};
 	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
-		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition) "
-		"VALUES ($1, $2, $3, $4, $5)",
-		5, types, values, NULL);
+		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition, lookahead, "
+		"advance_on) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		lengthof(types), types, values, NULL);
 	(void) catalog_execute(
 		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
 		frontier_types, frontier, NULL);
 }
 
+/* Changes what the frontier of a continuous view follows. */
 static void
-make_continuous(Oid relid)
+set_advance_on(Oid relid, const char *advance_on)
+{
+	Oid types[] = {OIDOID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(advance_on)};
+
+	(void) catalog_execute("UPDATE tidemark.view SET advance_on = $2 WHERE relid = $1", 2, types,
+						   values, NULL);
+	catalog_invalidate(relid);
+	worker_wake_at_commit();
+}
+
+/* advance_on: NULL means as it is, for a new one the watermark. */
+static void
+make_continuous(Oid relid, const char *advance_on)
 {
 	Relation rel = relation_open(relid, ShareRowExclusiveLock);
 	char *name = RelationGetRelationName(rel);
@@ -142,33 +167,49 @@ make_continuous(Oid relid)
 	Oid mat;
 
 	require_view(rel);
+	if (advance_on && view_lookup(relid, &existing))
+	{
+		set_advance_on(relid, advance_on);
+		relation_close(rel, NoLock);
+		return;
+	}
 	if (view_lookup(relid, &existing))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("view \"%s\" is continuous already", name)));
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
-	if (shape.peer_order)
-		ereport(NOTICE,
-				(errmsg("the result of %s depends on the order of rows with equal event time",
-						shape.peer_order),
-				 errdetail("SQL leaves that order open: where event times repeat, view and batch "
-						   "query may differ.")));
+	peers_notice(batch, &shape);
 
 	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);
 	mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), time_attnum);
-	insert_view(relid, shape.stream.relid, mat, time_attnum);
+	insert_view(relid, &shape, mat, time_attnum, advance_on ? advance_on : ADVANCE_ON_WATERMARK);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);
 	worker_wake_at_commit();
 	relation_close(rel, NoLock);
 }
 
+static void
+check_advance_on(const char *advance_on)
+{
+	if (advance_on && strcmp(advance_on, ADVANCE_ON_WATERMARK) != 0 &&
+		strcmp(advance_on, ADVANCE_ON_ARRIVAL) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("advance_on must be \"watermark\" or \"arrival\", not \"%s\"",
+							   advance_on)));
+}
+
 Datum
 tidemark_make_continuous(PG_FUNCTION_ARGS)
 {
+	char *advance_on = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
 	tidemark_require_preload("make_continuous");
-	make_continuous(PG_GETARG_OID(0));
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	check_advance_on(advance_on);
+	make_continuous(PG_GETARG_OID(0), advance_on);
 	PG_RETURN_VOID();
 }
 
@@ -219,7 +260,7 @@ define_rebuild(Oid relid)
 	if (!view_lookup(relid, &view) || view.current)
 		return;
 	make_batch(relid, &view);
-	make_continuous(relid);
+	make_continuous(relid, view.on_arrival ? ADVANCE_ON_ARRIVAL : ADVANCE_ON_WATERMARK);
 }
 
 /* ---- statements ---------------------------------------------------------------------------------- */
@@ -275,7 +316,7 @@ make_continuous_if_possible(Oid relid)
 	if (!reads_stream((Node *) batch, NULL))
 		return;
 	if (shape.refusal == NULL)
-		make_continuous(relid);
+		make_continuous(relid, NULL);
 	else
 		ereport(NOTICE,
 				(errmsg("view \"%s\" is not continuous: %s", get_rel_name(relid), shape.refusal),
@@ -342,11 +383,18 @@ run_create_view(Utility *utility, ViewStmt *statement)
 		make_continuous_if_possible(relid);
 }
 
-/* Takes our options out of the list; true if they say that the view is to be continuous. */
-static bool
-take_continuous_option(List **options)
+/* What WITH (tidemark.…) says. */
+typedef struct ContinuousOptions
 {
-	bool continuous = false;
+	bool continuous;
+	char *advance_on; /* NULL: nothing */
+} ContinuousOptions;
+
+/* Takes our options out of the list. */
+static ContinuousOptions
+take_options(List **options)
+{
+	ContinuousOptions taken = {0};
 	ListCell *cell;
 
 	foreach (cell, *options)
@@ -355,14 +403,24 @@ take_continuous_option(List **options)
 
 		if (option->defnamespace == NULL || strcmp(option->defnamespace, TIDEMARK_SCHEMA) != 0)
 			continue;
-		if (strcmp(option->defname, "continuous") != 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("unrecognized parameter \"tidemark.%s\"", option->defname),
-							errhint("The parameter is tidemark.continuous.")));
-		continuous = defGetBoolean(option);
+		if (strcmp(option->defname, "continuous") == 0)
+			taken.continuous = defGetBoolean(option);
+		else if (strcmp(option->defname, "advance_on") == 0)
+			taken.advance_on = defGetString(option);
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unrecognized parameter \"tidemark.%s\"", option->defname),
+					 errhint("The parameters are tidemark.continuous and tidemark.advance_on.")));
 		*options = foreach_delete_current(*options, cell);
 	}
-	return continuous;
+	check_advance_on(taken.advance_on);
+	if (taken.advance_on && !taken.continuous)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tidemark.advance_on is for continuous views"),
+						errhint("Write WITH (tidemark.continuous, tidemark.advance_on = '%s').",
+								taken.advance_on)));
+	return taken;
 }
 
 /*
@@ -393,7 +451,7 @@ as_create_view(Utility *utility, CreateTableAsStmt *statement)
 }
 
 static void
-run_create_continuous(Utility *utility, CreateTableAsStmt *statement)
+run_create_continuous(Utility *utility, CreateTableAsStmt *statement, const char *advance_on)
 {
 	PlannedStmt *wrapper = copyObject(utility->statement);
 	Utility create = *utility;
@@ -413,7 +471,7 @@ run_create_continuous(Utility *utility, CreateTableAsStmt *statement)
 	create.statement = wrapper;
 	run_utility(&create);
 	CommandCounterIncrement();
-	make_continuous(created_view(view->view));
+	make_continuous(created_view(view->view), advance_on);
 }
 
 static void
@@ -423,12 +481,15 @@ run_create_table_as(Utility *utility, CreateTableAsStmt *statement)
 
 	if (ours && statement->into->options)
 	{
+		ContinuousOptions options;
+
 		/* the statement may be a cached plan's: the list is changed in a copy */
 		utility->statement = copyObject(utility->statement);
 		statement = castNode(CreateTableAsStmt, utility->statement->utilityStmt);
-		if (take_continuous_option(&statement->into->options))
+		options = take_options(&statement->into->options);
+		if (options.continuous)
 		{
-			run_create_continuous(utility, statement);
+			run_create_continuous(utility, statement, options.advance_on);
 			return;
 		}
 	}

@@ -22,7 +22,7 @@
  * lock, and corrects.
  *
  * The guard is one event time a stream, in shared memory, at or above every committed frontier of the
- * stream's views and every one about to be. It only rises. That it stays up when a move fails costs
+ * stream's views and every one about to be, and what rows up to there look ahead to. It only rises. That it stays up when a move fails costs
  * writers below it the way through the view's lock, no more. After a restart it is read from the
  * committed frontiers by whoever asks first; the maintainer asks before it raises it, so an
  * entry in shared memory is never below a frontier.
@@ -137,7 +137,7 @@ frontier_writers(Oid stream)
 	return GetLockConflicts(&tag, ShareLock, NULL);
 }
 
-/* The greatest committed frontier of the stream's views. */
+/* The greatest event time that a committed frontier of the stream's views depends on. */
 static Ticks
 greatest_frontier(Oid stream)
 {
@@ -147,7 +147,14 @@ greatest_frontier(Oid stream)
 	ListCell *cell;
 
 	foreach (cell, views)
-		greatest = Max(greatest, frontier_read(lfirst_oid(cell), snapshot).frontier);
+	{
+		Ticks frontier = frontier_read(lfirst_oid(cell), snapshot).frontier;
+		ContinuousView view;
+
+		if (view_lookup(lfirst_oid(cell), &view))
+			frontier = ticks_plus(frontier, view.lookahead);
+		greatest = Max(greatest, frontier);
+	}
 	UnregisterSnapshot(snapshot);
 	return greatest;
 }

@@ -14,7 +14,7 @@ extern void frontier_shmem_startup(void);
 extern void frontier_lock_stream(Oid stream);
 
 /*
- * The stream's guard: no frontier of its views is above it, nor will one be before the writers that
+ * The stream's guard: no frontier of its views is above it, with what its rows look ahead to, nor will one be before the writers that
  * hold the lock now have ended. TICKS_MAX where it is not known.
  */
 extern Ticks frontier_guard(Oid stream);

@@ -74,7 +74,8 @@ typedef struct Progress
 {
 	Oid stream;
 	Phase phase;
-	Ticks target;				   /* where the frontiers are going */
+	Watermark reached; /* what the frontiers follow, as of the last look */
+	Ticks target;	   /* the furthest that one of them goes, which the guard is raised to */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
 	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
 	bool failed; /* a view's step did, since the last look */
@@ -155,14 +156,27 @@ current_watermark(const Stream *stream, Watermark stored)
 	Watermark now = stored;
 	Ticks watermark;
 
-	if (!watermark_of_ingestion(stream->relid, &watermark))
+	if (!watermark_of_ingestion(stream->relid, &watermark, &now.greatest))
 	{
 		(void) greatest_after(stream, stored.greatest, &now.greatest);
-		now.greatest = Max(now.greatest, stored.greatest);
-		watermark = ticks_minus(now.greatest, stream->allowed_delay);
+		watermark = ticks_minus(Max(now.greatest, stored.greatest), stream->allowed_delay);
 	}
+	now.greatest = Max(now.greatest, stored.greatest);
 	now.watermark = Max(watermark, stored.watermark);
 	return now;
+}
+
+/* Where the view's frontier is to go when its stream has come so far, but for what its rows look ahead. */
+static Ticks
+advance_limit(bool on_arrival, const Watermark *reached)
+{
+	return on_arrival ? Max(reached->greatest, reached->watermark) : reached->watermark;
+}
+
+static Ticks
+view_target(const ContinuousView *view, const Watermark *reached)
+{
+	return ticks_minus(advance_limit(view->on_arrival, reached), view->lookahead);
 }
 
 Datum
@@ -170,17 +184,19 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 {
 	Stream stream;
 	Watermark now;
+	Ticks limit;
 
 	if (!stream_lookup(PG_GETARG_OID(0), &stream))
 		PG_RETURN_NULL();
 	now = current_watermark(&stream, stream_watermark(stream.relid));
-	if (now.watermark == TICKS_MIN)
+	limit = advance_limit(PG_GETARG_BOOL(1), &now);
+	if (limit == TICKS_MIN)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(now.watermark);
+	PG_RETURN_INT64(limit);
 }
 
 /* Brings the stream's watermark in the catalogue up to date. */
-static Ticks
+static Watermark
 advance_watermark(const Stream *stream)
 {
 	Watermark old = stream_watermark(stream->relid);
@@ -195,7 +211,7 @@ advance_watermark(const Stream *stream)
 		(void) catalog_execute(
 			"UPDATE tidemark.stream SET watermark = $2, greatest = $3 WHERE relid = $1", 3, types,
 			values, nulls);
-	return now.watermark;
+	return now;
 }
 
 /* ---- transactions of a round ------------------------------------------------------------------------- */
@@ -252,11 +268,20 @@ log_error(ErrorData *error)
 	ThrowErrorData(error);
 }
 
-/* The least committed frontier of the stream's views, TICKS_MIN if one has to be made anew, TICKS_MAX without views. */
-static Ticks
-least_frontier(Oid stream)
+/*
+ * What there is to do for those views of a stream that are behind their targets. TICKS_MIN: a view has to be made from the
+ * start; TICKS_MAX: nothing.
+ */
+typedef struct Backlog
 {
-	Ticks least = TICKS_MAX;
+	Ticks from;	 /* their least committed frontier */
+	Ticks limit; /* the greatest event time that their rows depend on when they have arrived */
+} Backlog;
+
+static Backlog
+find_backlog(Oid stream, const Watermark *reached)
+{
+	Backlog backlog = {TICKS_MAX, TICKS_MIN};
 	ListCell *cell;
 
 	foreach (cell, views_of_stream(stream))
@@ -267,9 +292,14 @@ least_frontier(Oid stream)
 		if (!view_lookup(lfirst_oid(cell), &view))
 			continue;
 		/* restored from a dump, or built on a view that was replaced: it is made anew, as if from the start */
-		least = Min(least, frontier.found && view.current ? frontier.frontier : TICKS_MIN);
+		if (!frontier.found || !view.current)
+			frontier.frontier = TICKS_MIN;
+		if (frontier.frontier >= view_target(&view, reached))
+			continue;
+		backlog.from = Min(backlog.from, frontier.frontier);
+		backlog.limit = Max(backlog.limit, advance_limit(view.on_arrival, reached));
 	}
-	return least;
+	return backlog;
 }
 
 /* About how many rows the stream's table has, with its partitions. */
@@ -318,13 +348,13 @@ set_step(Progress *progress, const Stream *stream)
 		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / rows, 1), 9e18);
 }
 
-/* How far the next step from this frontier goes. */
+/* How far the next step goes from this frontier to its target. */
 static Ticks
-step_target(const Progress *progress, Ticks frontier)
+step_target(const Progress *progress, Ticks frontier, Ticks target)
 {
 	if (progress->step == 0)
-		return progress->target;
-	return Min(progress->target, ticks_plus(Max(frontier, progress->start), progress->step));
+		return target;
+	return Min(target, ticks_plus(Max(frontier, progress->start), progress->step));
 }
 
 /* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
@@ -345,29 +375,30 @@ list_views(Progress *progress, MemoryContext worker_context)
 	MemoryContextSwitchTo(old);
 }
 
-/* IDLE: looks whether the watermark has passed a frontier; if so, publishes it. */
+/* IDLE: looks whether a frontier has to go further; if so, publishes where to. */
 static void
 look(Progress *progress, MemoryContext worker_context)
 {
 	Stream stream;
-	Ticks watermark = TICKS_MIN;
-	Ticks least;
+	Watermark nothing = {TICKS_MIN, TICKS_MIN};
+	Backlog backlog;
 
+	progress->reached = nothing;
 	begin_step();
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
-		watermark = advance_watermark(&stream);
-	least = least_frontier(progress->stream);
-	if (watermark > least)
+		progress->reached = advance_watermark(&stream);
+	backlog = find_backlog(progress->stream, &progress->reached);
+	if (backlog.from != TICKS_MAX)
 	{
 		VirtualTransactionId *writers;
 		int n = 0;
 
-		progress->target = watermark;
-		if (least == TICKS_MIN)
+		progress->target = backlog.limit;
+		if (backlog.from == TICKS_MIN)
 			set_step(progress, &stream);
 		list_views(progress, worker_context);
-		frontier_publish(progress->stream, watermark);
+		frontier_publish(progress->stream, progress->target);
 		writers = frontier_writers(progress->stream);
 		while (VirtualTransactionIdIsValid(writers[n]))
 			n++;
@@ -406,7 +437,8 @@ advance_view(Oid relid, const Progress *progress)
 	ContinuousView view;
 	Shape shape;
 	Frontier frontier;
-	Ticks to = progress->target;
+	Ticks target;
+	Ticks to;
 
 	/* tables before the view, as DROP TABLE ... CASCADE and writers do it */
 	frontier_lock_tables(progress->stream);
@@ -426,7 +458,9 @@ advance_view(Oid relid, const Progress *progress)
 	if (!list_member_oid(progress->views, view.mat))
 		return true;
 	frontier = frontier_read(relid, GetActiveSnapshot());
-	if (frontier.found && frontier.frontier < progress->target)
+	to = target =
+		Min(view_target(&view, &progress->reached), ticks_minus(progress->target, view.lookahead));
+	if (frontier.found && frontier.frontier < target)
 	{
 		Access access;
 		Query *batch = slice_batch_query(relid, &shape, &access);
@@ -434,13 +468,15 @@ advance_view(Oid relid, const Progress *progress)
 
 		shape_require(&shape, get_rel_name(relid));
 		define_require_access(relid, access);
-		to = step_target(progress, frontier.frontier);
+		/* with an unbounded lookback each step reads all that came before it */
+		if (!lookback_is_unbounded(&shape.lookback))
+			to = step_target(progress, frontier.frontier, target);
 		rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
 		materialised_changed(relid, to, rows, 0);
 		if (frontier.frontier == TICKS_MIN)
 			materialised_begins(relid, Min(progress->start, to));
 	}
-	return to >= progress->target;
+	return to >= target;
 }
 
 /* What went wrong with a view's maintenance, for tidemark.continuous_views; NULL: nothing now. True if that is news. */

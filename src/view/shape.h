@@ -11,13 +11,11 @@ typedef struct Shape
 {
 	Stream stream;
 	Lookback lookback;
+	Lookback lookahead; /* bounded */
 
 	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
 	char *refusal;
 	char *hint;
-
-	/* A function whose result depends on the order of rows with equal event time; NULL: none. */
-	char *peer_order;
 } Shape;
 
 /*
@@ -26,6 +24,9 @@ typedef struct Shape
  * can't maintain: see refusal.
  */
 extern void shape_of_query(Query *query, Shape *shape);
+
+/* Says why the query can't be maintained, if nothing has been said before. */
+extern void shape_refuse(Shape *shape, char *refusal, char *hint);
 
 /* Raises the refusal, if there is one, as an error about the view of that name. */
 extern void shape_require(const Shape *shape, const char *view_name);

@@ -5,7 +5,7 @@
  *   FROM (the query, with  input_from <= t AND t <= input_to  in the WHERE next to the stream) slice
  *   WHERE output_from <= event time AND event time <= output_to
  *
- * The inner condition bounds what is read: it takes in the lookback. The outer one keeps the rows whose windows
+ * The inner condition bounds what is read: it takes in the lookback and the lookahead. The outer one keeps the rows whose windows
  * are whole. The event time is carried up through the levels, as an output column of its own where
  * the query doesn't have it.
  */
@@ -44,11 +44,15 @@ slice_bounds(const Shape *shape, Ticks from, Ticks to)
 	if (from != TICKS_MIN)
 	{
 		bounds.output_from = slice_time_constant(type, from);
-		bounds.input_from =
-			slice_time_constant(type, lookback_before(type, from, &shape->lookback));
+		if (!lookback_is_unbounded(&shape->lookback))
+			bounds.input_from =
+				slice_time_constant(type, lookback_before(type, from, &shape->lookback));
 	}
 	if (to != TICKS_MAX)
-		bounds.input_to = bounds.output_to = slice_time_constant(type, to);
+	{
+		bounds.output_to = slice_time_constant(type, to);
+		bounds.input_to = slice_time_constant(type, lookback_after(type, to, &shape->lookahead));
+	}
 	return bounds;
 }
 
