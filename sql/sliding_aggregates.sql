@@ -152,16 +152,29 @@ SELECT call, sliding, wrong FROM (VALUES
     (8, 'first_value(x) @', 'RANGE ''7 s'' PRECEDING')) c (number, call, frame), LATERAL slide(call, frame) ORDER BY number;
 
 -- where it can be seen; off; and not over other tables
+CREATE FUNCTION window_calls(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS off) ' || query LOOP
+        RETURN QUERY SELECT m[1] FROM regexp_matches(line, '((?:tidemark\.)?\w+\([^()]*(?:\([^()]*\))*[^()]*\)) (?:FILTER \(.*\) )?OVER', 'g') m;
+    END LOOP;
+END $$;
 CREATE TABLE slide_plain AS TABLE slide_stream;
 CREATE VIEW slide_view AS SELECT k, t, max(n) OVER (PARTITION BY k ORDER BY t RANGE '5 s' PRECEDING) AS m FROM slide_stream;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_stream;
+SELECT window_calls('SELECT max(n) OVER w, min(s) FILTER (WHERE b) OVER w, count(*) OVER w FROM slide_stream WINDOW w AS (ORDER BY t RANGE ''5 s'' PRECEDING)');
 SELECT pg_get_viewdef('slide_view') LIKE '%sliding_window%' AS in_the_definition;
 SET tidemark.sliding_aggregates = off;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_stream;
+SELECT window_calls('SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_stream');
 RESET tidemark.sliding_aggregates;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_plain;
+SELECT window_calls('SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_plain');
 -- at every level of a query
-SELECT count(*) FROM (SELECT m FROM slide_view UNION ALL SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_plain) q;
+SELECT window_calls('SELECT m FROM slide_view UNION ALL SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_plain');
+
+-- results may be out of range
+SELECT tidemark.sliding_window(NULL::numeric, 'sum(numeric)'::regprocedure, v) FROM (VALUES (repeat('9', 131072)::numeric), (1)) q (v);
+SELECT tidemark.sliding_window(NULL::money, 'sum(money)'::regprocedure, v) FROM (VALUES ('92233720368547758.07'::money), ('0.01')) q (v);
+SELECT tidemark.sliding_window(NULL::interval, 'sum(interval)'::regprocedure, v) FROM (VALUES ('178000000 years'::interval), ('178000000 years')) q (v);
 
 -- called by name: only with what the aggregate takes and gives
 SELECT DISTINCT tidemark.sliding_window(NULL::int, 'max(int)'::regprocedure, x) OVER (ROWS 1 PRECEDING) FROM generate_series(1, 3) x ORDER BY 1;
@@ -199,7 +212,7 @@ SELECT tidemark.wait_until_maintained('slide_view');
 SELECT count(*) FROM tidemark.verify('slide_view');
 
 DROP VIEW slide_view;
-DROP FUNCTION slide, slide_distinct;
+DROP FUNCTION slide, slide_distinct, window_calls;
 DROP TABLE slide_plain, slide_stream, frames;
 DROP AGGREGATE slide_secret(int), slide_join(text), slide_join_nulls(text), slide_join_from(text), slide_append(int), slide_append_combined(anycompatible), slide_count(int);
 DROP FUNCTION slide_join, slide_join_nulls, slide_join_states, slide_final;
