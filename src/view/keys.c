@@ -8,12 +8,18 @@
  * by it. Such a column is traced from the top to the stream: at each level with windows, what it is made of has to be among each
  * PARTITION BY; where no window is below, it may be any expression of the row.
  *
- * The keys themselves are those of the stream's rows at the late event times, in the correction's snapshot: they
- * take in the rows that were written. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
+ * The keys themselves are those of the stream's rows at the late event times that this transaction has written, as the
+ * correction's snapshot sees them. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
  * With several such columns each is restricted for itself, which takes in more than the combinations that occur.
  */
 #include "tidemark.h"
 
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
@@ -23,6 +29,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_collate.h"
+#include "parser/parse_func.h"
 #include "parser/parse_node.h"
 #include "parser/parse_oper.h"
 #include "parser/parse_type.h"
@@ -31,7 +38,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "view/answer.h"
@@ -235,7 +244,49 @@ times_array(Oid type, const Ticks *times, int n)
 	return PointerGetDatum(construct_array(values, count, type, length, by_value, align));
 }
 
-/* SELECT DISTINCT the key columns FROM the stream WHERE what the view's query asks of it AND event time = ANY (times) */
+PG_FUNCTION_INFO_V1(tidemark_written_here);
+
+/* written_here(xmin): has this transaction written the row? */
+Datum
+tidemark_written_here(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
+}
+
+/* Do the stream's tables keep who wrote a row, as heaps do? */
+static bool
+tables_are_heaps(Oid stream)
+{
+	ListCell *cell;
+
+	foreach (cell, stream_tables(stream, NoLock))
+	{
+		Relation rel = table_open(lfirst_oid(cell), NoLock);
+		bool heap = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+					rel->rd_rel->relam == HEAP_TABLE_AM_OID;
+
+		table_close(rel, NoLock);
+		if (!heap)
+			return false;
+	}
+	return true;
+}
+
+static Expr *
+written_here(int stream)
+{
+	Oid types[] = {XIDOID};
+	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("written_here"));
+	Var *xmin = makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0);
+
+	return (Expr *) makeFuncExpr(LookupFuncName(name, lengthof(types), types, false), BOOLOID,
+								 list_make1(xmin), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/*
+ * SELECT DISTINCT the key columns FROM the stream
+ * WHERE what the view's query asks of it AND event time = ANY (times) AND tidemark.written_here(xmin)
+ */
 static Query *
 key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n)
 {
@@ -263,6 +314,9 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 										   Int64GetDatum(MAX_KEYS + 1), false, FLOAT8PASSBYVAL);
 	query->limitOption = LIMIT_OPTION_COUNT;
 	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
+	if (tables_are_heaps(stream->relid))
+		query->jointree->quals =
+			make_and_qual(query->jointree->quals, (Node *) written_here(shape_input(query)));
 	return query;
 }
 

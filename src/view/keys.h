@@ -19,8 +19,8 @@ typedef struct KeyValues
 } KeyValues;
 
 /*
- * The keys (of KeyValues) that the stream's rows at these event times (sorted) have in the active snapshot: inserting such a row
- * changes results of these keys only. NIL where the view has no such columns, or the keys are many. *none: there are no such
+ * The keys (of KeyValues) of the stream's rows at these event times (sorted) that this transaction has written, in the active
+ * snapshot: that they were inserted changes results of these keys only. NIL where the view has no such columns, or the keys are many. *none: there are no such
  * rows in the view. The query has that shape and isn't changed; runs with the rights of owner.
  */
 extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n,
