@@ -29,6 +29,17 @@ exact_sum_free(ExactSum *sum)
 	sum->count = 0;
 }
 
+void
+exact_sum_step_rare(ExactSum *sum, float8 value, bool subtract)
+{
+	FloatParts parts;
+
+	if (float_parts(value, &parts))
+		exact_number_add_float(&sum->number, sum->context, &parts, subtract);
+	else
+		exact_specials_step(&sum->specials, sum->context, value, subtract);
+}
+
 /* ---------- results ---------- */
 
 /* Is the sum -0? Asked when it is zero. */
