@@ -207,6 +207,48 @@ CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_t
 COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
+CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
+COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval)
+    IS 'in plans of continuous views: tail_start, or infinity where the tail comes from saved states';
+
+CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass, like_type anyelement, length bigint) RETURNS anyelement
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_replay_start';
+COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint)
+    IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where there are none';
+
+CREATE FUNCTION tidemark.tail_is_saved(view regclass, materialised regclass) RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_saved';
+COMMENT ON FUNCTION tidemark.tail_is_saved(regclass, regclass) IS 'in plans of continuous views: are there saved states to begin the tail with?';
+
+CREATE FUNCTION tidemark.tail_before(event_time anyelement, length bigint) RETURNS anyelement
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_before';
+COMMENT ON FUNCTION tidemark.tail_before(anyelement, bigint) IS 'in plans of continuous views: an event time less a length';
+
+CREATE FUNCTION tidemark.tail_ticks(event_time anyelement, length bigint) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_ticks';
+COMMENT ON FUNCTION tidemark.tail_ticks(anyelement, bigint) IS 'in plans of continuous views: an event time and a length as a number';
+
+CREATE FUNCTION tidemark.replay_step(internal, op integer, frame integer, counts boolean, saved bytea, result anyelement,
+                                     function regprocedure, VARIADIC arguments "any") RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_replay_step';
+COMMENT ON FUNCTION tidemark.replay_step(internal, integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+    IS 'implementation of tidemark.replay: a row enters or leaves a window';
+
+CREATE FUNCTION tidemark.replay_result(internal, op integer, frame integer, counts boolean, saved bytea, result anyelement,
+                                       function regprocedure, VARIADIC arguments "any") RETURNS anyelement
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_replay_result';
+COMMENT ON FUNCTION tidemark.replay_result(internal, integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+    IS 'implementation of tidemark.replay: the function''s result';
+
+CREATE AGGREGATE tidemark.replay(op integer, frame integer, counts boolean, saved bytea, result anyelement,
+                                 function regprocedure, VARIADIC arguments "any") (
+    SFUNC = tidemark.replay_step, STYPE = internal,
+    FINALFUNC = tidemark.replay_result, FINALFUNC_EXTRA
+);
+COMMENT ON AGGREGATE tidemark.replay(integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+    IS 'in plans of continuous views: a window function''s result, from its saved state and the rows that entered and left since';
+
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void
     LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -562,6 +604,29 @@ CREATE AGGREGATE tidemark.sliding_window(anyelement, regprocedure, VARIADIC "any
 COMMENT ON AGGREGATE tidemark.sliding_window(anyelement, regprocedure, "any")
     IS 'the aggregate of that name over a moving window, by the sliding method for it; what queries over streams are given';
 GRANT EXECUTE ON FUNCTION tidemark.sliding_window(anyelement, regprocedure, "any") TO PUBLIC;
+
+CREATE FUNCTION tidemark.count_distinct_add(internal, anyelement) RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_add(internal, anyelement) IS 'implementation of count_distinct: adds a row';
+
+CREATE FUNCTION tidemark.count_distinct_evict(internal, anyelement) RETURNS internal
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_evict' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_evict(internal, anyelement)
+    IS 'implementation of count_distinct: takes away the row that leaves the window';
+
+CREATE FUNCTION tidemark.count_distinct_result(internal) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'tidemark_count_distinct_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tidemark.count_distinct_result(internal) IS 'implementation of count_distinct: how many different values there are';
+
+CREATE AGGREGATE tidemark.count_distinct(anyelement) (
+    SFUNC = tidemark.count_distinct_add, STYPE = internal, SSPACE = 1024,
+    FINALFUNC = tidemark.count_distinct_result,
+    MSFUNC = tidemark.count_distinct_add, MINVFUNC = tidemark.count_distinct_evict,
+    MSTYPE = internal, MSSPACE = 1024, MFINALFUNC = tidemark.count_distinct_result,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE tidemark.count_distinct(anyelement) IS 'how many different values there are, also over moving windows; nulls don''t count';
+GRANT EXECUTE ON FUNCTION tidemark.count_distinct(anyelement) TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
 -- Ingestion

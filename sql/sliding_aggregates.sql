@@ -33,10 +33,13 @@ SELECT timestamp '2026-01-01' + (random() * 150)::int * interval '1 s', (random(
     CASE WHEN v < 0.8 THEN decode(md5(random()::text), 'hex') END
 FROM (SELECT id, random() AS v FROM generate_series(1, 600) id) q;
 
--- For a call and a frame: does a plan have it sliding, and how many rows differ from PostgreSQL's own?
-CREATE FUNCTION slide(call text, frame text) RETURNS TABLE (sliding boolean, wrong bigint) LANGUAGE plpgsql AS $$
+-- For a call and a frame: does a plan have it sliding, and how many rows differ from PostgreSQL's own? `named` asks by sliding_window's name
+-- (which is null over no rows).
+CREATE FUNCTION slide(call text, frame text, named text DEFAULT NULL) RETURNS TABLE (sliding boolean, wrong bigint) LANGUAGE plpgsql AS $$
 DECLARE
-    query text := format('SELECT id, %s::text AS v FROM slide_stream WINDOW w AS (PARTITION BY k ORDER BY t %s)', replace(call, '@', 'OVER w'), frame);
+    over_w text := 'SELECT id, %s::text AS v FROM slide_stream WINDOW w AS (PARTITION BY k ORDER BY t %s)';
+    stock_query text := format(over_w, replace(call, '@', 'OVER w'), frame);
+    query text := format(over_w, replace(CASE WHEN named LIKE '%@%' THEN named ELSE coalesce('tidemark.sliding_window(' || named || ') @', call) END, '@', 'OVER w'), frame);
     line text;
 BEGIN
     sliding := false;
@@ -45,7 +48,7 @@ BEGIN
     END LOOP;
     EXECUTE 'CREATE TEMP TABLE slid AS ' || query;
     SET LOCAL tidemark.sliding_aggregates = off;
-    EXECUTE 'CREATE TEMP TABLE stock AS ' || query;
+    EXECUTE 'CREATE TEMP TABLE stock AS ' || stock_query;
     SET LOCAL tidemark.sliding_aggregates = on;
     SELECT count(*) INTO wrong FROM ((TABLE slid EXCEPT ALL TABLE stock) UNION ALL (TABLE stock EXCEPT ALL TABLE slid)) q;
     DROP TABLE slid, stock;
@@ -72,9 +75,70 @@ SELECT call, count(*) FILTER (WHERE sliding) AS sliding, sum(wrong) AS wrong
 FROM frames, (VALUES
     (1, 'max(x) @'), (2, 'min(x) @'), (3, 'max(y) @'), (4, 'min(i2) @'), (5, 'max(i8) @'), (6, 'max(n) @'), (7, 'min(n) @'), (8, 'min(s) @'),
     (9, 'max(s COLLATE "default") @'), (10, 'max(c) @'), (11, 'min(c) @'), (12, 'max(d) @'), (13, 'min(iv) @'), (14, 'max(a) @'), (15, 'max(m) @'),
-    (16, 'max(t) @'), (17, 'min(x) FILTER (WHERE b) @'), (18, 'max(x) FILTER (WHERE false) @'), (19, 'min(n + id) @'), (20, 'max(iv) @')) c (number, call),
+    (16, 'max(t) @'), (17, 'min(x) FILTER (WHERE b) @'), (18, 'max(x) FILTER (WHERE false) @'), (19, 'min(n + id) @'), (20, 'max(iv) @'),
+    (21, 'sum(n) @'), (22, 'avg(n) @'), (23, 'variance(n) @'), (24, 'stddev(n) @'), (25, 'var_pop(n) @'), (26, 'stddev_pop(n) @'),
+    (27, 'sum(n) FILTER (WHERE b) @'), (28, 'sum(1e-30 * id + (id % 2) * 1e300) @'), (29, 'bit_and(i2) @'), (30, 'bit_or(i4) @'), (31, 'bit_xor(i8) @'),
+    (32, 'bit_and(bits) @'), (33, 'bit_xor(bits) @'), (34, 'range_intersect_agg(r) @'), (35, 'bit_or(bits) FILTER (WHERE b) @')) c (number, call),
     LATERAL slide(call, frame)
 GROUP BY c.number, call ORDER BY c.number;
+
+-- methods that a query doesn't get, because PostgreSQL's own inverse or way is as good: views are maintained by them
+SELECT call, sum(wrong) AS wrong
+FROM frames, (VALUES
+    (1, 'sum(i2) @', $$NULL::int8, 'sum(int2)'::regprocedure, i2$$), (2, 'sum(i4) @', $$NULL::int8, 'sum(int4)'::regprocedure, i4$$),
+    (3, 'sum(i8) @', $$NULL::numeric, 'sum(int8)'::regprocedure, i8$$), (4, 'avg(i2) @', $$NULL::numeric, 'avg(int2)'::regprocedure, i2$$),
+    (5, 'avg(i8) @', $$NULL::numeric, 'avg(int8)'::regprocedure, i8$$), (6, 'sum(m) @', $$NULL::money, 'sum(money)'::regprocedure, m$$),
+    (7, 'sum(iv) @', $$NULL::interval, 'sum(interval)'::regprocedure, iv$$), (8, 'avg(iv) @', $$NULL::interval, 'avg(interval)'::regprocedure, iv$$),
+    (9, 'sum(x) @', $$NULL::float8, 'sum(float8)'::regprocedure, x$$), (10, 'avg(y) @', $$NULL::float8, 'avg(float4)'::regprocedure, y$$),
+    (11, 'bool_and(b) @', $$NULL::bool, 'bool_and(bool)'::regprocedure, b$$), (12, 'bool_or(b) @', $$NULL::bool, 'bool_or(bool)'::regprocedure, b$$),
+    (13, 'every(b) @', $$NULL::bool, 'every(bool)'::regprocedure, b$$), (14, 'count(s) @', $$coalesce(tidemark.sliding_window(NULL::int8, 'count("any")'::regprocedure, s) @, 0)$$),
+    (15, 'stddev(i2) @', $$NULL::numeric, 'stddev(int2)'::regprocedure, i2$$), (16, 'var_samp(i4) @', $$NULL::numeric, 'var_samp(int4)'::regprocedure, i4$$),
+    (17, 'stddev_pop(i8) @', $$NULL::numeric, 'stddev_pop(int8)'::regprocedure, i8$$), (18, 'string_agg(s, s) @', $$NULL::text, 'string_agg(text,text)'::regprocedure, s, s$$),
+    (19, 'array_agg(n) @', $$NULL::numeric[], 'array_agg(anynonarray)'::regprocedure, n$$), (20, 'array_agg(s) @', $$NULL::text[], 'array_agg(anynonarray)'::regprocedure, s$$),
+    (21, 'array_agg(a) FILTER (WHERE a IS NOT NULL) @', $$NULL::int[], 'array_agg(anyarray)'::regprocedure, a) FILTER (WHERE a IS NOT NULL$$),
+    (22, 'jsonb_object_agg(id, x) @', $$NULL::jsonb, 'jsonb_object_agg("any","any")'::regprocedure, id, x$$),
+    (23, 'range_agg(r) @', $$NULL::int4multirange, 'range_agg(anyrange)'::regprocedure, r$$), (24, 'corr(x, y) @', $$NULL::float8, 'corr(float8,float8)'::regprocedure, x, y::float8$$),
+    (25, 'regr_count(x, y) FILTER (WHERE b) @', $$coalesce(tidemark.sliding_window(NULL::int8, 'regr_count(float8,float8)'::regprocedure, x, y::float8) FILTER (WHERE b) @, 0)$$)) c (number, call, named),
+    LATERAL slide(call, frame, named)
+GROUP BY c.number, call ORDER BY c.number;
+
+-- somebody's own aggregates: strict or not, with and without an initial state, a final function, combining, states of all kinds
+CREATE FUNCTION slide_join(text, text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT $1 || '<' || $2 $$;
+CREATE FUNCTION slide_join_nulls(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce($1, 'none') || '<' || coalesce($2, 'null') $$;
+CREATE FUNCTION slide_join_states(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN $1 IS NULL THEN $2 WHEN $2 IS NULL THEN $1 ELSE $1 || substr($2, 5) END $$;
+CREATE FUNCTION slide_final(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT '[' || $1 || ']' $$;
+CREATE AGGREGATE slide_join(text) (SFUNC = slide_join, STYPE = text, COMBINEFUNC = slide_join);
+CREATE AGGREGATE slide_join_nulls(text) (SFUNC = slide_join_nulls, STYPE = text, COMBINEFUNC = slide_join_states, FINALFUNC = slide_final);
+CREATE AGGREGATE slide_join_from(text) (SFUNC = slide_join, STYPE = text, INITCOND = '^', FINALFUNC = slide_final);
+CREATE AGGREGATE slide_append(int) (SFUNC = array_append, STYPE = int[], INITCOND = '{}');
+CREATE AGGREGATE slide_append_combined(anycompatible) (SFUNC = array_append, STYPE = anycompatiblearray, COMBINEFUNC = array_cat);
+CREATE AGGREGATE slide_count(int) (SFUNC = int8inc_any, STYPE = int8, INITCOND = '0', COMBINEFUNC = int8pl);
+SELECT call, count(*) FILTER (WHERE sliding) AS sliding, sum(wrong) AS wrong
+FROM frames, (VALUES
+    (1, 'slide_join(s) @', NULL), (2, 'slide_join_nulls(s) @', NULL), (3, 'slide_join_from(s) @', $$coalesce(tidemark.sliding_window(NULL::text, 'slide_join_from(text)'::regprocedure, s) @, '[^]')$$),
+    (4, 'nullif(slide_append(id) @, ''{}'')', $$NULL::int[], 'slide_append(int)'::regprocedure, id$$),
+    (5, 'slide_append_combined(n) @', NULL), (6, 'slide_append_combined(s) @', NULL),
+    (7, 'nullif(slide_count(id) @, 0)', $$NULL::int8, 'slide_count(int)'::regprocedure, id$$)) c (number, call, named),
+    LATERAL slide(call, frame, named)
+GROUP BY c.number, call ORDER BY c.number;
+
+-- count_distinct, which has no like over windows
+CREATE FUNCTION slide_distinct(value text, frame text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    wrong bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (
+            SELECT tidemark.count_distinct(%1$s) OVER w AS c, array_agg(id) OVER w AS ids
+            FROM slide_stream WINDOW w AS (PARTITION BY k ORDER BY t %2$s)) q
+        WHERE c <> (SELECT count(DISTINCT %1$s) FROM slide_stream WHERE id = ANY (ids))', value, frame) INTO wrong;
+    RETURN wrong;
+END $$;
+SELECT value, sum(slide_distinct(value, frame)) AS wrong
+FROM frames, (VALUES (1, 'n'), (2, 'x'), (3, 's'), (4, 'a'), (5, 'i8 % 3'), (6, 'r'), (7, 'iv'), (8, 'c'), (9, 'b'), (10, 'jsonb_build_array(b)')) v (number, value)
+GROUP BY v.number, value ORDER BY v.number;
+SELECT k, tidemark.count_distinct(s) = count(DISTINCT s) AS same, tidemark.count_distinct(n) FILTER (WHERE false) FROM slide_stream GROUP BY k ORDER BY k;
+SELECT tidemark.count_distinct(point(1, 2));
 
 -- what has an inverse stays as it is, and so does what PostgreSQL itself computes anew
 SELECT call, sliding, wrong FROM (VALUES
@@ -135,7 +199,8 @@ SELECT tidemark.wait_until_maintained('slide_view');
 SELECT count(*) FROM tidemark.verify('slide_view');
 
 DROP VIEW slide_view;
-DROP FUNCTION slide;
+DROP FUNCTION slide, slide_distinct;
 DROP TABLE slide_plain, slide_stream, frames;
-DROP AGGREGATE slide_secret(int);
+DROP AGGREGATE slide_secret(int), slide_join(text), slide_join_nulls(text), slide_join_from(text), slide_append(int), slide_append_combined(anycompatible), slide_count(int);
+DROP FUNCTION slide_join, slide_join_nulls, slide_join_states, slide_final;
 DROP ROLE slide_reader;

@@ -10,6 +10,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_proc.h"
+#include "datatype/timestamp.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -130,18 +131,44 @@ compat_owns_relation(Oid relid, Oid role)
 #endif
 }
 
-/* Raises an error unless the current user may call this function. */
+/* Raises an error unless this user may call this function. */
 static inline void
-compat_check_function_right(Oid function)
+compat_check_function_right(Oid function, Oid user)
 {
 #if PG_VERSION_NUM >= 160000
-	AclResult right = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
+	AclResult right = object_aclcheck(ProcedureRelationId, function, user, ACL_EXECUTE);
 #else
-	AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+	AclResult right = pg_proc_aclcheck(function, user, ACL_EXECUTE);
 #endif
 
 	if (right != ACLCHECK_OK)
 		aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
+}
+
+/* Is the interval infinite (since 17)? 1, -1 or, if not, 0. */
+static inline int
+compat_interval_infinite(const Interval *interval)
+{
+#if PG_VERSION_NUM >= 170000
+	return INTERVAL_IS_NOEND(interval) ? 1 : INTERVAL_IS_NOBEGIN(interval) ? -1 : 0;
+#else
+	return 0;
+#endif
+}
+
+/* The infinite interval; not asked for where there is none. */
+static inline Interval *
+compat_infinite_interval(bool positive)
+{
+	Interval *interval = palloc0(sizeof(Interval));
+
+#if PG_VERSION_NUM >= 170000
+	if (positive)
+		INTERVAL_NOEND(interval);
+	else
+		INTERVAL_NOBEGIN(interval);
+#endif
+	return interval;
 }
 
 /* May the current user do what only a database's owner may? */

@@ -14,7 +14,14 @@
  *     integer sum      sum, avg of integers and money          128 bits and a count
  *     exact sum        sum, avg of floats                      an ExactSum
  *     exact statistics variance, corr, regr_slope, ... of floats  an ExactStatistics
+ *     decimal sum      sum, avg, variance, stddev of numerics  decimal digits, counts of scales
+ *     interval sum     sum, avg of intervals                   three integers and a count
  *     monotone deque   min, max of any type                    what may still become the result
+ *     distinct values  tidemark.count_distinct                 the values, each with a count
+ *     last value       last_value                              the newest row
+ *     queue            first_value, nth_value                  the rows
+ *     two stacks       what has a combine function             a state for each row
+ *     recompute        every other aggregate                   the rows; O(rows) a result
  *
  * A saved state starts with the tag of its method.
  */
@@ -43,7 +50,9 @@ typedef SlidingAggregate *(*PrepareMethod)(const SlidingAggregate *call);
 /* In order of preference. */
 static const PrepareMethod methods[] = {
 	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
-	sliding_statistics_prepare, monotone_deque_prepare,
+	sliding_statistics_prepare, sliding_numerics_prepare, sliding_intervals_prepare,
+	sliding_values_prepare,		count_distinct_prepare,	  monotone_deque_prepare,
+	two_stacks_prepare,
 };
 
 /* ---------- the choice ---------- */
@@ -97,8 +106,7 @@ sliding_prepare(Oid function, Oid collation, int nargs, const Oid *argument_type
 		if (aggregate)
 			return aggregate;
 	}
-	*why = "it has no sliding form";
-	return NULL;
+	return sliding_recompute_prepare(&call, why);
 }
 
 SlidingAggregate *

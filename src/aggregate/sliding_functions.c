@@ -47,7 +47,7 @@ prepare_call(FunctionCallInfo fcinfo, Oid function, Oid result_type, int first)
 						errmsg("the aggregate's arguments have to be given one by one")));
 	for (int i = 0; i < nargs; i++)
 		types[i] = get_fn_expr_argtype(fcinfo->flinfo, first + i);
-	compat_check_function_right(function);
+	compat_check_function_right(function, GetUserId());
 	aggregate = sliding_prepare(function, PG_GET_COLLATION(), nargs, types, result_type, &why);
 	if (aggregate == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

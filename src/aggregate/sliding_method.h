@@ -56,8 +56,16 @@ extern void sliding_bad_bytes(void) pg_attribute_noreturn();
 extern SlidingAggregate *sliding_counts_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_integers_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_floats_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *sliding_numerics_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *sliding_intervals_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *sliding_values_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *count_distinct_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_statistics_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *monotone_deque_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
+
+/* For all that can be folded (folding.h); says why when it can't. */
+extern SlidingAggregate *sliding_recompute_prepare(const SlidingAggregate *call, const char **why);
 
 /*
  * Values of one type that a state keeps: copies that no snapshot, transaction or expanded object

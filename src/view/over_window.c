@@ -44,6 +44,12 @@ query_at(Query *query, int depth)
 	return query;
 }
 
+Query *
+over_window_level(const OverWindow *window)
+{
+	return query_at(window->query, window->depth);
+}
+
 /* The one level with window functions; false if there are several or none. */
 static bool
 find_level(OverWindow *window, bool *has_windows, const char **why)
@@ -264,8 +270,8 @@ frame_of_window(OverWindow *window, Query *level, const WindowClause *clause, co
 
 /* ---- functions ---------------------------------------------------------------------------------- */
 
-static OverFunction *
-find_function(const OverWindow *window, const WindowFunc *call)
+OverFunction *
+over_window_function(const OverWindow *window, const WindowFunc *call)
 {
 	ListCell *frame;
 	ListCell *cell;
@@ -323,7 +329,7 @@ collect_functions(Node *node, void *arg)
 	frame = frame_of_window(
 		context->window, context->level,
 		list_nth_node(WindowClause, context->level->windowClause, call->winref - 1), context->why);
-	if (frame && find_function(context->window, call) == NULL)
+	if (frame && over_window_function(context->window, call) == NULL)
 		(void) add_function(context->window, frame, call);
 	return frame == NULL;
 }
@@ -451,7 +457,7 @@ read_source(Node *node, void *arg)
 		return NULL;
 	if (IsA(node, WindowFunc))
 	{
-		OverFunction *function = find_function(context->window, (WindowFunc *) node);
+		OverFunction *function = over_window_function(context->window, (WindowFunc *) node);
 
 		return source_column(context, list_length(context->window->inputs) + function->number + 1,
 							 node);

@@ -64,6 +64,10 @@ typedef struct OverWindow
 extern OverWindow *over_window_analyse(Query *batch, const Shape *shape, bool *has_windows,
 									   const char **why);
 
+/* The level of its query that has the windows; a window function of it that has been found there. */
+extern Query *over_window_level(const OverWindow *window);
+extern OverFunction *over_window_function(const OverWindow *window, const WindowFunc *call);
+
 /*
  * The rows that go into the windows, with event times in [from, to] (constant expressions of the event time's type, NULL:
  * unbounded): a new query with a column for each input; those that are not in `columns` (numbered from 1; NULL: all are) are

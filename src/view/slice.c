@@ -13,6 +13,7 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "nodes/makefuncs.h"
@@ -57,8 +58,8 @@ slice_bounds(const Shape *shape, Ticks from, Ticks to)
 }
 
 /* "var >= from AND var <= to", added to the level's WHERE. */
-static void
-add_bounds(Query *query, Var *var, Expr *from, Expr *to)
+void
+slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to)
 {
 	Oid family = lookup_type_cache(var->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	struct
@@ -102,7 +103,7 @@ slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to)
 	if (input->rtekind == RTE_SUBQUERY)
 		slice_bound_stream(input->subquery, stream, from, to);
 	else
-		add_bounds(query, time_variable(rtindex, stream->attnum, stream), from, to);
+		slice_add_bounds(query, time_variable(rtindex, stream->attnum, stream), from, to);
 }
 
 /* How many columns the query returns; they stand first in its target list. */
@@ -159,7 +160,7 @@ bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 	else
 	{
 		time = time_variable(rtindex, stream->attnum, stream);
-		add_bounds(query, time, bounds->input_from, bounds->input_to);
+		slice_add_bounds(query, time, bounds->input_from, bounds->input_to);
 	}
 	foreach (cell, query->targetList)
 	{
@@ -188,6 +189,25 @@ subquery_entry(Query *query, char *name)
 	entry->rtekind = RTE_SUBQUERY;
 	entry->subquery = query;
 	entry->eref = makeAlias(name, names);
+	entry->inFromCl = true;
+	return entry;
+}
+
+RangeTblEntry *
+table_entry(Oid relid)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List *names = NIL;
+	char *name;
+
+	for (AttrNumber i = 1; (name = get_attname(relid, i, true)) != NULL; i++)
+		names = lappend(names, makeString(name));
+	entry->rtekind = RTE_RELATION;
+	entry->relid = relid;
+	entry->relkind = RELKIND_RELATION;
+	entry->rellockmode = AccessShareLock;
+	entry->eref = makeAlias(get_rel_name(relid), names);
+	entry->inh = true;
 	entry->inFromCl = true;
 	return entry;
 }
@@ -222,6 +242,40 @@ select_from(RangeTblEntry *from, Query *like)
 }
 
 Query *
+union_all(List *entries)
+{
+	Query *first = linitial_node(RangeTblEntry, entries)->subquery;
+	Query *query = select_from(linitial(entries), first);
+	Node *tree = (Node *) linitial(query->jointree->fromlist);
+	ListCell *cell;
+
+	for (int i = 2; i <= list_length(entries); i++)
+	{
+		SetOperationStmt *operation = makeNode(SetOperationStmt);
+		RangeTblRef *reference = makeNode(RangeTblRef);
+
+		query->rtable = lappend(query->rtable, list_nth(entries, i - 1));
+		reference->rtindex = i;
+		operation->op = SETOP_UNION;
+		operation->all = true;
+		operation->larg = tree;
+		operation->rarg = (Node *) reference;
+		foreach (cell, query->targetList)
+		{
+			Node *column = (Node *) lfirst_node(TargetEntry, cell)->expr;
+
+			operation->colTypes = lappend_oid(operation->colTypes, exprType(column));
+			operation->colTypmods = lappend_int(operation->colTypmods, exprTypmod(column));
+			operation->colCollations = lappend_oid(operation->colCollations, exprCollation(column));
+		}
+		tree = (Node *) operation;
+	}
+	query->jointree = makeFromExpr(NIL, NULL);
+	query->setOperations = tree;
+	return query;
+}
+
+Query *
 slice_query(Query *query, const Shape *shape, const SliceBounds *bounds, bool with_time,
 			AttrNumber *time_column)
 {
@@ -229,8 +283,8 @@ slice_query(Query *query, const Shape *shape, const SliceBounds *bounds, bool wi
 	AttrNumber column = bound_and_expose(query, &shape->stream, bounds);
 	Query *outer = select_from(subquery_entry(query, "slice"), query);
 
-	add_bounds(outer, time_variable(1, column, &shape->stream), bounds->output_from,
-			   bounds->output_to);
+	slice_add_bounds(outer, time_variable(1, column, &shape->stream), bounds->output_from,
+					 bounds->output_to);
 	if (column > ncolumns && !with_time)
 	{
 		outer->targetList = list_truncate(outer->targetList, ncolumns);

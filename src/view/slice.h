@@ -28,6 +28,9 @@ extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
 /* A time as a constant of the event time's type. */
 extern Expr *slice_time_constant(Oid type, Ticks ticks);
 
+/* "var >= from AND var <= to", added to the query's WHERE; NULL: unbounded. */
+extern void slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to);
+
 /* Bounds the event times of what the query (of a level that has a shape) reads of its stream; NULL: unbounded. */
 extern void slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to);
 
@@ -57,8 +60,14 @@ extern Query *slice_batch_query(Oid view, Shape *shape, Access *access);
 /* A query as an entry of another one's range table, with its columns but for those that sorting alone needs. */
 extern RangeTblEntry *subquery_entry(Query *query, char *name);
 
+/* A table of ours as an entry of a range table. */
+extern RangeTblEntry *table_entry(Oid relid);
+
 /* SELECT the columns that `like` returns FROM the entry, which has them in that order. */
 extern Query *select_from(RangeTblEntry *from, Query *like);
+
+/* The subqueries of these entries of a range table, two or more with columns of the same types, as one query: UNION ALL. */
+extern Query *union_all(List *entries);
 
 /* Does row security change what this rewritten query returns? */
 extern bool query_has_security_quals(Query *query);

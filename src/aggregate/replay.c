@@ -1,0 +1,174 @@
+/*
+ * replay.c: a window function's results from a saved state on: the aggregate tidemark.replay.
+ *
+ * The live tail of a view doesn't read whole windows. It takes each key's state as the maintainer saved it, and what came into and
+ * left its windows since, as rows in the order in which that happened:
+ *
+ *     at          op                   what replay does
+ *     (first)     -f: state of frame f    takes the saved state
+ *     t           0:  a row enters        adds it; its result is what the view shows
+ *     t + length   f: a row leaves frame f  takes it away, after the rows that enter at that time
+ *
+ *     replay(op, f, counts, saved, NULL::result, function, arguments) OVER (PARTITION BY keys ORDER BY at, op)
+ *
+ * PostgreSQL's WindowAgg adds up such an aggregate from its partition's start; "adding" a row is one of these three steps. So the
+ * plan has nothing in it that the planner doesn't know. `counts` is the function's FILTER. Results are for rows that enter;
+ * for others it is null, without the work of finding it.
+ *
+ * Whoever calls it by hand needs the right to execute the function, as in a query with it.
+ */
+#include "tidemark.h"
+
+#include "aggregate/sliding.h"
+#include "catalog/pg_proc.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(tidemark_replay_step);
+PG_FUNCTION_INFO_V1(tidemark_replay_result);
+
+/* Arguments of the step, behind the state. */
+enum argument
+{
+	ARGUMENT_STATE,
+	ARGUMENT_OP,
+	ARGUMENT_FRAME,
+	ARGUMENT_COUNTS,
+	ARGUMENT_SAVED,
+	ARGUMENT_RESULT,
+	ARGUMENT_FUNCTION,
+	ARGUMENT_FIRST
+};
+
+/* What a call in a plan keeps: in fn_extra. */
+typedef struct Replay
+{
+	SlidingAggregate *method;
+	int nargs; /* of the function */
+	NullableDatum args[FUNC_MAX_ARGS];
+} Replay;
+
+/* What it keeps for a partition. */
+typedef struct ReplayState
+{
+	SlidingAggregate *method;
+	MemoryContext context;
+	void *window; /* the sliding state; NULL: the window is empty */
+	bool entered; /* the last row was one that enters */
+} ReplayState;
+
+static Replay *
+prepare(FunctionCallInfo fcinfo)
+{
+	Replay *replay = fcinfo->flinfo->fn_extra;
+	Oid types[FUNC_MAX_ARGS];
+	Oid function;
+	const char *why;
+	MemoryContext old;
+
+	if (replay)
+		return replay;
+	if (PG_ARGISNULL(ARGUMENT_FUNCTION))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the function to replay must not be null")));
+	function = PG_GETARG_OID(ARGUMENT_FUNCTION);
+	compat_check_function_right(function);
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	replay = palloc0(sizeof(Replay));
+	/* a function without arguments is given one, for an aggregate can't be called with none in the place of several */
+	replay->nargs = get_func_nargs(function) == 0 ? 0 : PG_NARGS() - ARGUMENT_FIRST;
+	for (int i = 0; i < replay->nargs; i++)
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_FIRST + i);
+	replay->method = sliding_prepare(function, PG_GET_COLLATION(), replay->nargs, types,
+									 get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_RESULT), &why);
+	if (replay->method == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("function %s can't be replayed: %s", get_func_name(function), why)));
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = replay;
+	return replay;
+}
+
+/* The partition's state, begun if this is its first row. */
+static ReplayState *
+state_of_partition(FunctionCallInfo fcinfo, Replay *replay)
+{
+	MemoryContext context;
+	ReplayState *state;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		elog(ERROR, "aggregate function called in non-aggregate context");
+	if (!PG_ARGISNULL(ARGUMENT_STATE))
+		return (ReplayState *) PG_GETARG_POINTER(ARGUMENT_STATE);
+	state = MemoryContextAllocZero(context, sizeof(ReplayState));
+	state->method = replay->method;
+	state->context = context;
+	return state;
+}
+
+static void *
+window_of(ReplayState *state)
+{
+	if (state->window == NULL)
+		state->window = sliding_new(state->method, state->context);
+	return state->window;
+}
+
+static void
+load(FunctionCallInfo fcinfo, ReplayState *state)
+{
+	if (!PG_ARGISNULL(ARGUMENT_SAVED))
+		state->window =
+			sliding_load(state->method, PG_GETARG_BYTEA_PP(ARGUMENT_SAVED), state->context);
+}
+
+static void
+add_or_evict(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
+{
+	if (PG_ARGISNULL(ARGUMENT_COUNTS) || !PG_GETARG_BOOL(ARGUMENT_COUNTS))
+		return;
+	for (int i = 0; i < replay->nargs; i++)
+		replay->args[i] = fcinfo->args[ARGUMENT_FIRST + i];
+	if (state->entered)
+		sliding_add(state->method, window_of(state), replay->args);
+	else
+		sliding_evict(state->method, window_of(state), replay->args);
+}
+
+/* replay_step(state, op, frame, counts, saved, null of the result's type, function, arguments) */
+Datum
+tidemark_replay_step(PG_FUNCTION_ARGS)
+{
+	Replay *replay = prepare(fcinfo);
+	ReplayState *state = state_of_partition(fcinfo, replay);
+	int32 op = PG_GETARG_INT32(ARGUMENT_OP);
+	int32 frame = PG_GETARG_INT32(ARGUMENT_FRAME);
+
+	state->entered = op == 0;
+	if (op == -frame)
+		load(fcinfo, state);
+	else if (op == 0 || op == frame)
+		add_or_evict(fcinfo, replay, state);
+	PG_RETURN_POINTER(state);
+}
+
+Datum
+tidemark_replay_result(PG_FUNCTION_ARGS)
+{
+	ReplayState *state;
+	bool isnull;
+	Datum result;
+
+	if (PG_ARGISNULL(ARGUMENT_STATE))
+		PG_RETURN_NULL();
+	state = (ReplayState *) PG_GETARG_POINTER(ARGUMENT_STATE);
+	if (!state->entered)
+		PG_RETURN_NULL();
+	result = sliding_result(state->method, window_of(state), &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}

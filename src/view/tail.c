@@ -1,0 +1,591 @@
+/*
+ * tail.c: the live tail: what a view's query gives above its frontier.
+ *
+ * There are two ways to it. The slice is the batch query on the rows from the frontier less the lookback on: right for every
+ * query, but it reads whole windows. The replay reads only what moved, where the maintainer has saved the states of the
+ * windows:
+ *
+ *                saved                  newest row
+ *   ──┬────────────┬───────────────────────┬──────▶ event time
+ *     │ leave      │ enter                 │             window's length L: rows in (saved - L, newest - L] leave it
+ *
+ *   SELECT at the levels above the windows ...
+ *   FROM (SELECT inputs, replay(op, frame, ..., function, arguments) OVER (PARTITION BY keys ORDER BY at, op)
+ *           FROM (SELECT ticks, 0, ...     FROM inputs WHERE t > saved                           -- rows that enter
+ *                 UNION ALL
+ *                 SELECT ticks + L, f, ... FROM inputs WHERE t in (saved - L, newest - L]        -- that leave frame f
+ *                 UNION ALL
+ *                 SELECT first, -f, keys, states FROM saved states of frame f) events) replayed
+ *   WHERE op = 0 AND t > frontier
+ *
+ * Frames with the same keys share a window, so their events are sorted once. Conditions on keys go down into all of it by
+ * PostgreSQL's own rules. The expressions around the windows' functions see none but the rows that the view has.
+ *
+ * Which of them a snapshot can go is known when the query runs: the replay has a one-time filter, the slice one
+ * with the opposite (see tail_bounds.c). So a kept plan is right in every snapshot.
+ *
+ * Window functions that the reader doesn't ask for are in neither: without any, the tail is what is above the frontier, no more.
+ */
+#include "tidemark.h"
+
+#include "access/stratnum.h"
+#include "aggregate/planner.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "view/over_window.h"
+#include "view/slice.h"
+#include "view/tail.h"
+#include "view/tail_bounds.h"
+
+/* Columns of the events; the inputs follow, and then the saved states. */
+enum event_column
+{
+	EVENT_AT = 1,
+	EVENT_OP,
+	EVENT_INPUTS /* the inputs' first */
+};
+
+/* A tail that replays. */
+typedef struct Replay
+{
+	const ContinuousView *view;
+	OverWindow *window;
+	List *states;	 /* OIDs of the tables of saved states, a frame each */
+	Bitmapset *used; /* numbers of the functions whose results are used */
+	int ninputs;
+	int nsaved; /* columns for saved states */
+} Replay;
+
+/* ---- the slice ------------------------------------------------------------------------------------ */
+
+static void
+add_condition(Query *query, Expr *condition)
+{
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
+}
+
+static bool
+has_windows(Query *query)
+{
+	for (;;)
+	{
+		RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+		if (query->hasWindowFuncs)
+			return true;
+		if (input->rtekind != RTE_SUBQUERY)
+			return false;
+		query = input->subquery;
+	}
+}
+
+/* The batch query on the slice of the tail; unless_saved: empty where the snapshot has saved states. */
+static Query *
+slice(Query *batch, const ContinuousView *view, const Shape *shape, bool unless_saved)
+{
+	Oid type = shape->stream.time_type;
+	Lookback none = {0};
+	SliceBounds bounds = {.output_from = tail_start(view, type, &none)};
+	Query *query;
+
+	if (unless_saved)
+		bounds.input_from = tail_slice_start(view, type, &shape->lookback);
+	else if (!lookback_is_unbounded(&shape->lookback))
+		bounds.input_from = tail_start(view, type, &shape->lookback);
+	if (bounds.input_from && !has_windows(batch))
+		bounds.output_from = NULL; /* the same condition as the input's */
+	query = slice_query(batch, shape, &bounds, false, NULL);
+	if (unless_saved)
+		add_condition(query, makeBoolExpr(NOT_EXPR, list_make1(tail_is_saved(view)), -1));
+	aggregate_swap_exact_always(query);
+	return query;
+}
+
+/* ---- which functions ----------------------------------------------------------------------------------- */
+
+typedef struct UsedContext
+{
+	const OverWindow *window;
+	Bitmapset *used;
+} UsedContext;
+
+static bool
+find_used(Node *node, void *arg)
+{
+	UsedContext *context = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, WindowFunc))
+	{
+		context->used = bms_add_member(
+			context->used, over_window_function(context->window, (WindowFunc *) node)->number);
+		return false;
+	}
+	return expression_tree_walker(node, find_used, arg);
+}
+
+/* How many saved states a row of frame's table has of functions that are used. */
+static int
+count_used(const Replay *replay, const OverFrame *frame)
+{
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, frame->functions)
+		n += bms_is_member(((OverFunction *) lfirst(cell))->number, replay->used);
+	return n;
+}
+
+static bool
+is_used(const Replay *replay, const OverFunction *function)
+{
+	return bms_is_member(function->number, replay->used);
+}
+
+/* ---- events -------------------------------------------------------------------------------------------- */
+
+static Expr *
+int4_constant(int32 value)
+{
+	return (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(value), false,
+							  true);
+}
+
+static void
+add_target(Query *query, Expr *expression, char *name)
+{
+	int n = list_length(query->targetList) + 1;
+
+	query->targetList = lappend(query->targetList, makeTargetEntry(expression, n, name, false));
+}
+
+static Query *
+select_nothing_from(RangeTblEntry *entry)
+{
+	Query *nothing = makeNode(Query);
+
+	return select_from(entry, nothing);
+}
+
+static Expr *
+null_like(Node *expression)
+{
+	return (Expr *) makeNullConst(exprType(expression), exprTypmod(expression),
+								  exprCollation(expression));
+}
+
+static Expr *
+input_variable(Node *input, AttrNumber column)
+{
+	return (Expr *) makeVar(1, column, exprType(input), exprTypmod(input), exprCollation(input), 0);
+}
+
+static void
+add_saved_nulls(const Replay *replay, Query *query, int from)
+{
+	for (int i = from; i < replay->nsaved; i++)
+		add_target(query, (Expr *) makeNullConst(BYTEAOID, -1, InvalidOid),
+				   psprintf("saved%d", i + 1));
+}
+
+/* Rows of the stream as events of this kind, from a query that gives the inputs. */
+static Query *
+row_events(const Replay *replay, Query *inputs, int64 delay, int32 op)
+{
+	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
+	AttrNumber column = 0;
+	ListCell *cell;
+
+	add_target(
+		query,
+		tail_ticks(input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN), delay),
+		"at");
+	add_target(query, int4_constant(op), "op");
+	foreach (cell, replay->window->inputs)
+	{
+		column++;
+		add_target(query, input_variable(lfirst(cell), column), psprintf("i%d", column));
+	}
+	add_saved_nulls(replay, query, 0);
+	return query;
+}
+
+static Query *
+enter_events(const Replay *replay)
+{
+	Expr *from = tail_replay_start(replay->view, replay->window->stream.time_type, 0);
+
+	return row_events(replay, over_window_input(replay->window, NULL, from, NULL), 0, 0);
+}
+
+/* (SELECT max(t) FROM inputs WHERE t > saved): no row leaves a window later than that. */
+static Expr *
+newest(const Replay *replay)
+{
+	Oid type = replay->window->stream.time_type;
+	Expr *from = tail_replay_start(replay->view, type, 0);
+	Query *inputs =
+		over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), from, NULL);
+	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
+	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
+	Aggref *max = makeNode(Aggref);
+	SubLink *link = makeNode(SubLink);
+
+	max->aggfnoid =
+		LookupFuncName(list_make2(makeString("pg_catalog"), makeString("max")), 1, &type, false);
+	max->aggtype = type;
+	max->aggargtypes = list_make1_oid(type);
+	max->args = list_make1(makeTargetEntry(time, 1, NULL, false));
+	max->aggkind = AGGKIND_NORMAL;
+	max->aggno = max->aggtransno = -1;
+	max->location = -1;
+	add_target(query, (Expr *) max, "newest");
+	query->hasAggs = true;
+	link->subLinkType = EXPR_SUBLINK;
+	link->subselect = (Node *) query;
+	link->location = -1;
+	return (Expr *) link;
+}
+
+/* The level that reads the stream has a subquery in its condition. */
+static void
+mark_sublink(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	if (input->rtekind == RTE_SUBQUERY)
+		mark_sublink(input->subquery);
+	else
+		query->hasSubLinks = true;
+}
+
+static Query *
+leave_events(const Replay *replay, const OverFrame *frame, int32 number)
+{
+	Oid type = replay->window->stream.time_type;
+	Expr *from = tail_replay_start(replay->view, type, frame->length);
+	Expr *to = tail_before(newest(replay), frame->length);
+	Query *inputs = over_window_input(replay->window, frame->columns, from, to);
+
+	mark_sublink(inputs);
+	return row_events(replay, inputs, frame->length, number);
+}
+
+/* The place of this input among the frame's keys, from 1; 0: it is none. */
+static int
+key_of_input(const OverFrame *frame, AttrNumber column)
+{
+	ListCell *cell;
+
+	foreach (cell, frame->keys)
+		if (((OverKey *) lfirst(cell))->column == column)
+			return foreach_current_index(cell) + 1;
+	return 0;
+}
+
+/* The rows of a table of saved states: keys k1, ..., and then a state for each of the frame's functions. */
+static Query *
+state_events(const Replay *replay, const OverFrame *frame, Oid table, int32 number)
+{
+	Query *query = select_nothing_from(table_entry(table));
+	int nkeys = list_length(frame->keys);
+	int nsaved = 0;
+	AttrNumber column = 0;
+	ListCell *cell;
+
+	add_target(query,
+			   (Expr *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(TICKS_MIN),
+								  false, FLOAT8PASSBYVAL),
+			   "at");
+	add_target(query, int4_constant(-number), "op");
+	foreach (cell, replay->window->inputs)
+	{
+		int key = key_of_input(frame, ++column);
+
+		add_target(query, key ? input_variable(lfirst(cell), key) : null_like(lfirst(cell)),
+				   psprintf("i%d", column));
+	}
+	foreach (cell, frame->functions)
+		if (is_used(replay, lfirst(cell)))
+			add_target(query,
+					   (Expr *) makeVar(1, nkeys + foreach_current_index(cell) + 1, BYTEAOID, -1,
+										InvalidOid, 0),
+					   psprintf("saved%d", ++nsaved));
+	add_saved_nulls(replay, query, nsaved);
+	compat_unchecked(query);
+	return query;
+}
+
+/* All that happens to the frames whose functions are used, from the saved states on. */
+static Query *
+all_events(const Replay *replay)
+{
+	List *parts = list_make1(subquery_entry(enter_events(replay), "enter"));
+	int32 number = 0;
+	ListCell *cell;
+	ListCell *table;
+
+	forboth (cell, replay->window->frames, table, replay->states)
+	{
+		OverFrame *frame = lfirst(cell);
+
+		number++;
+		if (count_used(replay, frame) == 0)
+			continue;
+		if (!frame->unbounded)
+			parts = lappend(parts, subquery_entry(leave_events(replay, frame, number), "leave"));
+		parts = lappend(
+			parts,
+			subquery_entry(state_events(replay, frame, lfirst_oid(table), number), "states"));
+	}
+	return union_all(parts);
+}
+
+/* ---- windows over the events ----------------------------------------------------------------------------- */
+
+static Var *
+event_variable(const Query *events, AttrNumber column)
+{
+	Node *expression = (Node *) list_nth_node(TargetEntry, events->targetList, column - 1)->expr;
+
+	return makeVar(1, column, exprType(expression), exprTypmod(expression),
+				   exprCollation(expression), 0);
+}
+
+static SortGroupClause *
+sort_clause(TargetEntry *entry, Oid equality)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+
+	if (entry->ressortgroupref == 0)
+		entry->ressortgroupref = entry->resno;
+	clause->tleSortGroupRef = entry->ressortgroupref;
+	clause->eqop = equality;
+	clause->sortop = get_ordering_op_for_equality_op(equality, true);
+	clause->hashable = true;
+	return clause;
+}
+
+/* PARTITION BY the frame's keys ORDER BY at, op: the number of that window, which is made if there is none like it. */
+static Index
+window_of_frame(Query *query, const OverFrame *frame)
+{
+	WindowClause *clause = makeNode(WindowClause);
+	TargetEntry *at = list_nth_node(TargetEntry, query->targetList, EVENT_AT - 1);
+	TargetEntry *op = list_nth_node(TargetEntry, query->targetList, EVENT_OP - 1);
+	ListCell *cell;
+
+	foreach (cell, frame->keys)
+	{
+		OverKey *key = lfirst(cell);
+		TargetEntry *entry =
+			list_nth_node(TargetEntry, query->targetList, EVENT_INPUTS - 1 + key->column - 1);
+
+		clause->partitionClause =
+			lappend(clause->partitionClause, sort_clause(entry, key->equality));
+	}
+	foreach (cell, query->windowClause)
+		if (equal(lfirst_node(WindowClause, cell)->partitionClause, clause->partitionClause))
+			return foreach_current_index(cell) + 1;
+	clause->orderClause =
+		list_make2(sort_clause(at, lookup_type_cache(INT8OID, TYPECACHE_EQ_OPR)->eq_opr),
+				   sort_clause(op, Int4EqualOperator));
+	clause->frameOptions = FRAMEOPTION_DEFAULTS;
+	clause->winref = list_length(query->windowClause) + 1;
+	query->windowClause = lappend(query->windowClause, clause);
+	return clause->winref;
+}
+
+/* replay(op, frame, counts, saved, NULL::result, function, arguments) OVER the frame's window */
+static WindowFunc *
+replay_call(const Query *events, const OverFunction *function, Index winref, int32 frame,
+			AttrNumber saved)
+{
+	Oid types[] = {INT4OID, INT4OID, BOOLOID, BYTEAOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
+	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("replay"));
+	WindowFunc *call = copyObject(function->call);
+	ListCell *cell;
+	List *arguments = NIL;
+
+	arguments = lappend(arguments, event_variable(events, EVENT_OP));
+	arguments = lappend(arguments, int4_constant(frame));
+	arguments = lappend(arguments,
+						function->filter
+							? (Node *) event_variable(events, EVENT_INPUTS + function->filter - 1)
+							: makeBoolConst(true, false));
+	arguments = lappend(arguments, event_variable(events, saved));
+	arguments = lappend(arguments, makeNullConst(call->wintype, -1, call->wincollid));
+	arguments = lappend(arguments, makeConst(REGPROCEDUREOID, -1, InvalidOid, sizeof(Oid),
+											 ObjectIdGetDatum(call->winfnoid), false, true));
+	foreach (cell, function->arguments)
+		arguments = lappend(arguments, event_variable(events, EVENT_INPUTS + lfirst_int(cell) - 1));
+	if (function->arguments == NIL)
+		arguments = lappend(arguments, makeBoolConst(true, false));
+	call->winfnoid = LookupFuncName(name, lengthof(types), types, false);
+	call->args = arguments;
+	call->aggfilter = NULL;
+	call->winref = winref;
+	call->winstar = false;
+	call->winagg = true;
+	return call;
+}
+
+/* Sets the results of the frame's functions that are used, at their numbers. */
+static void
+replay_frame(const Replay *replay, Query *query, const Query *events, const OverFrame *frame,
+			 int32 number, Expr **results)
+{
+	AttrNumber saved = EVENT_INPUTS + replay->ninputs;
+	Index winref = count_used(replay, frame) > 0 ? window_of_frame(query, frame) : 0;
+	ListCell *cell;
+
+	foreach (cell, frame->functions)
+	{
+		OverFunction *function = lfirst(cell);
+
+		results[function->number] =
+			is_used(replay, function)
+				? (Expr *) replay_call(events, function, winref, number, saved++)
+				: null_like((Node *) function->call);
+	}
+}
+
+/* The events with the functions' results behind them; those that nobody uses are null. */
+static Query *
+replayed_events(const Replay *replay)
+{
+	Query *events = all_events(replay);
+	Query *query = select_from(subquery_entry(events, "events"), events);
+	Expr **results = palloc0(sizeof(Expr *) * replay->window->nfunctions);
+	int32 number = 0;
+	ListCell *cell;
+
+	query->targetList = list_truncate(query->targetList, EVENT_INPUTS - 1 + replay->ninputs);
+	foreach (cell, replay->window->frames)
+		replay_frame(replay, query, events, lfirst(cell), ++number, results);
+	for (int i = 0; i < replay->window->nfunctions; i++)
+		add_target(query, results[i], psprintf("r%d", i + 1));
+	query->hasWindowFuncs = true;
+	return query;
+}
+
+/* ---- the replay -------------------------------------------------------------------------------------------- */
+
+static Expr *
+equals(Var *variable, Expr *constant, Oid operator)
+{
+	OpExpr *condition = (OpExpr *) make_opclause(operator, BOOLOID, false, &variable->xpr, constant,
+												 InvalidOid, InvalidOid);
+
+	set_opfuncid(condition);
+	return &condition->xpr;
+}
+
+/* Of the replayed events, the rows of the view's tail: the source of the levels above the windows. */
+static RangeTblEntry *
+source(const Replay *replay)
+{
+	Lookback none = {0};
+	Query *replayed = replayed_events(replay);
+	Query *query = select_from(subquery_entry(replayed, "replayed"), replayed);
+	Var *op = event_variable(replayed, EVENT_OP);
+	Var *time = event_variable(replayed, EVENT_INPUTS + OVER_TIME_COLUMN - 1);
+	AttrNumber column = 0;
+	ListCell *cell;
+
+	query->targetList = list_delete_first_n(query->targetList, EVENT_INPUTS - 1);
+	foreach (cell, query->targetList)
+		lfirst_node(TargetEntry, cell)->resno = ++column;
+	add_condition(query, equals(op, int4_constant(0), Int4EqualOperator));
+	slice_add_bounds(query, time, tail_start(replay->view, replay->window->stream.time_type, &none),
+					 NULL);
+	return subquery_entry(query, "windows");
+}
+
+/* Has each frame its table, and no table gone? */
+static bool
+tables_exist(const Replay *replay)
+{
+	ListCell *cell;
+
+	if (list_length(replay->states) != list_length(replay->window->frames))
+		return false;
+	foreach (cell, replay->states)
+	{
+		LockRelationOid(lfirst_oid(cell), AccessShareLock);
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
+			return false;
+	}
+	return true;
+}
+
+static int
+most_used(const Replay *replay)
+{
+	int most = 0;
+	ListCell *cell;
+
+	foreach (cell, replay->window->frames)
+		most = Max(most, count_used(replay, lfirst(cell)));
+	return most;
+}
+
+/* The tail from the saved states; NULL where the view keeps none. */
+static Query *
+replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const Columns *wanted)
+{
+	Replay replay = {.view = view, .states = view_states(view->relid)};
+	UsedContext context = {0};
+	int ncolumns = list_length(batch->targetList);
+	bool has_windows;
+	const char *why;
+	Query *query;
+
+	if (replay.states == NIL)
+		return NULL;
+	replay.window = over_window_analyse(batch, shape, &has_windows, &why);
+	if (replay.window == NULL || !tables_exist(&replay))
+		return NULL;
+	columns_prune(replay.window->query, wanted);
+	context.window = replay.window;
+	(void) find_used((Node *) over_window_level(replay.window)->targetList, &context);
+	replay.used = context.used;
+	replay.ninputs = list_length(replay.window->inputs);
+	replay.nsaved = most_used(&replay);
+
+	query = over_window_output(replay.window, source(&replay));
+	query->targetList = list_truncate(query->targetList, ncolumns);
+	query = select_from(subquery_entry(query, "replay"), query);
+	add_condition(query, tail_is_saved(view));
+	return query;
+}
+
+/* ---- both --------------------------------------------------------------------------------------------------- */
+
+List *
+tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const Columns *wanted)
+{
+	Query *replay = NULL;
+	Query *pruned = copyObject(batch);
+	Shape needed;
+
+	columns_prune(pruned, wanted);
+	shape_of_query(pruned, &needed);
+	if (needed.refusal)
+		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
+	if (has_windows(pruned))
+		replay = replay_query(batch, view, shape, wanted);
+	pruned = slice(pruned, view, &needed, replay != NULL);
+	return replay ? list_make2(replay, pruned) : list_make1(pruned);
+}

@@ -1,0 +1,236 @@
+/*
+ * tail_bounds.c: where the live tail of a view begins.
+ *
+ * Plans are kept, and frontiers move: so a plan has calls of functions in it that read the view's row in tidemark.frontier with
+ * the snapshot that the query has (they are stable, not immutable). That row commits together with the materialised rows and the
+ * saved states of windows: whoever sees the ones sees the others.
+ *
+ *      ──────────────────────┤ saved ├─────────┤ frontier ├───────────────────▶ event time
+ *      tail_replay_start(L):   L before here    tail_start(lookback): lookback before here
+ *
+ * A tail is planned in two ways, one with and one without saved states. The way that a snapshot doesn't go begins after every event
+ * time (infinity): so it reads nothing, and the planner, which asks too, doesn't count its costs.
+ *
+ * A view that was made anew has a new materialised table, which an older snapshot sees empty: the row counts only if it is
+ * about the table that is read, else the tail is the whole batch query.
+ */
+#include "tidemark.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "view/tail_bounds.h"
+
+PG_FUNCTION_INFO_V1(tidemark_tail_start);
+PG_FUNCTION_INFO_V1(tidemark_tail_slice_start);
+PG_FUNCTION_INFO_V1(tidemark_tail_replay_start);
+PG_FUNCTION_INFO_V1(tidemark_tail_is_saved);
+PG_FUNCTION_INFO_V1(tidemark_tail_before);
+PG_FUNCTION_INFO_V1(tidemark_tail_ticks);
+
+/* ---- when the query runs --------------------------------------------------------------------------- */
+
+/* What one execution of a tail remembers: its snapshot, and what the view's row says in it. */
+typedef struct Moment
+{
+	TransactionId xmin;
+	TransactionId xmax;
+	CommandId command;
+	Ticks frontier;
+	Ticks saved; /* TICKS_MIN: nothing */
+} Moment;
+
+static void
+read_moment(Moment *moment, Oid view, Oid mat, Snapshot snapshot)
+{
+	Frontier frontier = frontier_read(view, snapshot);
+	bool known = frontier.found && frontier.mat == mat;
+
+	moment->frontier = known ? frontier.frontier : TICKS_MIN;
+	moment->saved = known ? frontier.saved : TICKS_MIN;
+	moment->xmin = snapshot->xmin;
+	moment->xmax = snapshot->xmax;
+	moment->command = snapshot->curcid;
+}
+
+/* The first two arguments of each function: the view, and its materialised table. */
+static const Moment *
+moment_of_call(FunctionCallInfo fcinfo)
+{
+	Moment *moment = fcinfo->flinfo->fn_extra;
+	Snapshot snapshot = GetActiveSnapshot();
+
+	if (moment == NULL)
+		moment = fcinfo->flinfo->fn_extra =
+			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Moment));
+	if (moment->xmax == InvalidTransactionId || moment->xmin != snapshot->xmin ||
+		moment->xmax != snapshot->xmax || moment->command != snapshot->curcid)
+		read_moment(moment, PG_GETARG_OID(0), PG_GETARG_OID(1), snapshot);
+	return moment;
+}
+
+/* The event time's type: that of the third argument, which is null. */
+static Oid
+time_type_of_call(FunctionCallInfo fcinfo)
+{
+	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+
+	if (!event_time_type_ok(type) || PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tidemark.tail_start is for plans of continuous views")));
+	return type;
+}
+
+/* tail_start(view, its materialised table, null of the event time's type, lookback) */
+Datum
+tidemark_tail_start(PG_FUNCTION_ARGS)
+{
+	Oid type = time_type_of_call(fcinfo);
+	Ticks frontier = moment_of_call(fcinfo)->frontier;
+
+	PG_RETURN_DATUM(event_time_datum(
+		type, lookback_before(type, ticks_plus(frontier, 1), PG_GETARG_INTERVAL_P(3))));
+}
+
+/* tail_slice_start(view, its materialised table, null of the event time's type, lookback) */
+Datum
+tidemark_tail_slice_start(PG_FUNCTION_ARGS)
+{
+	Oid type = time_type_of_call(fcinfo);
+
+	if (moment_of_call(fcinfo)->saved != TICKS_MIN)
+		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
+	return tidemark_tail_start(fcinfo);
+}
+
+/* tail_replay_start(view, its materialised table, null of the event time's type, length) */
+Datum
+tidemark_tail_replay_start(PG_FUNCTION_ARGS)
+{
+	Oid type = time_type_of_call(fcinfo);
+	Ticks saved = moment_of_call(fcinfo)->saved;
+
+	if (saved == TICKS_MIN)
+		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
+	PG_RETURN_DATUM(event_time_datum(type, ticks_minus(ticks_plus(saved, 1), PG_GETARG_INT64(3))));
+}
+
+/* tail_is_saved(view, its materialised table) */
+Datum
+tidemark_tail_is_saved(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(moment_of_call(fcinfo)->saved != TICKS_MIN);
+}
+
+/* tail_before(event time, length) */
+Datum
+tidemark_tail_before(PG_FUNCTION_ARGS)
+{
+	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+
+	PG_RETURN_DATUM(event_time_datum(
+		type, ticks_minus(event_time_ticks(type, PG_GETARG_DATUM(0)), PG_GETARG_INT64(1))));
+}
+
+/* tail_ticks(event time, length) */
+Datum
+tidemark_tail_ticks(PG_FUNCTION_ARGS)
+{
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	PG_RETURN_INT64(ticks_plus(event_time_ticks(type, PG_GETARG_DATUM(0)), PG_GETARG_INT64(1)));
+}
+
+/* ---- in plans ---------------------------------------------------------------------------------------- */
+
+static Expr *
+relation_constant(Oid relid)
+{
+	return (Expr *) makeConst(REGCLASSOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(relid),
+							  false, true);
+}
+
+static Expr *
+length_constant(int64 length)
+{
+	return (Expr *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(length), false,
+							  FLOAT8PASSBYVAL);
+}
+
+static Expr *
+call(char *name, int nargs, const Oid *types, Oid result, List *arguments)
+{
+	List *qualified = list_make2(makeString(TIDEMARK_SCHEMA), makeString(name));
+
+	return (Expr *) makeFuncExpr(LookupFuncName(qualified, nargs, types, false), result, arguments,
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Expr *
+start_with_lookback(char *name, const ContinuousView *view, Oid time_type, const Lookback *lookback)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID};
+	Lookback *distance = palloc(sizeof(Lookback));
+
+	*distance = *lookback;
+	return call(name, lengthof(types), types, time_type,
+				list_make4(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid),
+						   makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval),
+									 IntervalPGetDatum(distance), false, false)));
+}
+
+Expr *
+tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
+{
+	return start_with_lookback("tail_start", view, time_type, lookback);
+}
+
+Expr *
+tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
+{
+	return start_with_lookback("tail_slice_start", view, time_type, lookback);
+}
+
+Expr *
+tail_replay_start(const ContinuousView *view, Oid time_type, int64 length)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID};
+
+	return call("tail_replay_start", lengthof(types), types, time_type,
+				list_make4(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid), length_constant(length)));
+}
+
+Expr *
+tail_is_saved(const ContinuousView *view)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID};
+
+	return call("tail_is_saved", lengthof(types), types, BOOLOID,
+				list_make2(relation_constant(view->relid), relation_constant(view->mat)));
+}
+
+Expr *
+tail_before(Expr *time, int64 length)
+{
+	Oid types[] = {ANYELEMENTOID, INT8OID};
+
+	return call("tail_before", lengthof(types), types, exprType((Node *) time),
+				list_make2(time, length_constant(length)));
+}
+
+Expr *
+tail_ticks(Expr *time, int64 length)
+{
+	Oid types[] = {ANYELEMENTOID, INT8OID};
+
+	return call("tail_ticks", lengthof(types), types, INT8OID,
+				list_make2(time, length_constant(length)));
+}
