@@ -75,7 +75,7 @@ prepare(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the function to replay must not be null")));
 	function = PG_GETARG_OID(ARGUMENT_FUNCTION);
-	compat_check_function_right(function);
+	compat_check_function_right(function, GetUserId());
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	replay = palloc0(sizeof(Replay));
 	/* a function without arguments is given one, for an aggregate can't be called with none in the place of several */
