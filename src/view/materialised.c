@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "view/answer.h"
+#include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
 
@@ -169,13 +170,10 @@ destroy_receiver(DestReceiver *receiver)
 {
 }
 
-/* Runs the query and puts its rows into rel. */
-static uint64
-insert_query(Relation rel, Query *query)
+static Receiver *
+create_receiver(Relation rel)
 {
 	Receiver *self = palloc0(sizeof(Receiver));
-	PlannedStmt *plan;
-	QueryDesc *description;
 
 	self->receiver.receiveSlot = receive_row;
 	self->receiver.rStartup = start_receiver;
@@ -185,43 +183,46 @@ insert_query(Relation rel, Query *query)
 	self->estate = CreateExecutorState();
 	self->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(self->result, rel, 0, NULL, 0);
+	return self;
+}
+
+/* Runs the query and puts its rows into the receiver. */
+static void
+run_query(DestReceiver *receiver, void *query)
+{
+	PlannedStmt *plan;
+	QueryDesc *description;
 
 	plan = pg_plan_query(query, "", 0, NULL);
 	PushCopiedSnapshot(GetActiveSnapshot());
 	UpdateActiveSnapshotCommandId();
-	description = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, &self->receiver,
-								  NULL, NULL, 0);
+	description =
+		CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, receiver, NULL, NULL, 0);
 	ExecutorStart(description, 0);
 	compat_executor_run(description);
 	ExecutorFinish(description);
 	ExecutorEnd(description);
 	FreeQueryDesc(description);
 	PopActiveSnapshot();
-	FreeExecutorState(self->estate);
-	CommandCounterIncrement();
-	return self->rows;
 }
 
 /* ---- what changes it ---------------------------------------------------------------------------- */
 
 uint64
-materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
-					Ticks to)
+materialised_receive(const ContinuousView *view, MaterialisedSource source, void *arg)
 {
-	SliceBounds bounds = slice_bounds(shape, from, to);
-	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
-	Relation rel;
-	uint64 rows;
-	RoleSession session;
+	Relation rel = table_open(view->mat, RowExclusiveLock);
+	RoleSession session = role_begin(relation_owner(view->relid));
 	bool answer_before = answer_suspended;
+	Receiver *receiver;
 
-	aggregate_swap_exact_always(slice);
-	rel = table_open(view->mat, RowExclusiveLock);
-	session = role_begin(relation_owner(view->relid));
 	answer_suspended = true;
 	PG_TRY();
 	{
-		rows = insert_query(rel, slice);
+		receiver = create_receiver(rel);
+		source(&receiver->receiver, arg);
+		FreeExecutorState(receiver->estate);
+		CommandCounterIncrement();
 	}
 	PG_FINALLY();
 	{
@@ -230,18 +231,58 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	PG_END_TRY();
 	role_end(session);
 	table_close(rel, NoLock);
-	return rows;
+	return receiver->rows;
 }
 
 uint64
-materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to)
+materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
+					Ticks to)
 {
-	Oid types[] = {time_type, time_type};
-	Datum bounds[] = {event_time_datum(time_type, from), event_time_datum(time_type, to)};
-	char *sql = psprintf("DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
-						 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
+	SliceBounds bounds = slice_bounds(shape, from, to);
+	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
 
-	return catalog_execute(sql, 2, types, bounds, NULL);
+	aggregate_swap_exact_always(slice);
+	return materialised_receive(view, run_query, slice);
+}
+
+/* " AND (c3 = ANY ($n) OR c3 IS NULL)" */
+static void
+append_key_condition(StringInfo sql, const KeyValues *key, int parameter)
+{
+	appendStringInfo(sql, " AND (c%d OPERATOR(%s.%s) ANY ($%d)", key->column,
+					 quote_identifier(strVal(linitial(key->equality))),
+					 strVal(lsecond(key->equality)), parameter);
+	if (key->with_null)
+		appendStringInfo(sql, " OR c%d IS NULL", key->column);
+	appendStringInfoChar(sql, ')');
+}
+
+uint64
+materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
+					const List *keys)
+{
+	int n = 2 + list_length(keys);
+	Oid *types = palloc(n * sizeof(Oid));
+	Datum *values = palloc(n * sizeof(Datum));
+	StringInfoData sql;
+	ListCell *cell;
+
+	types[0] = types[1] = time_type;
+	values[0] = event_time_datum(time_type, from);
+	values[1] = event_time_datum(time_type, to);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
+					 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
+	foreach (cell, keys)
+	{
+		const KeyValues *key = lfirst(cell);
+		int i = 2 + foreach_current_index(cell);
+
+		types[i] = key->array_type;
+		values[i] = key->values;
+		append_key_condition(&sql, key, i + 1);
+	}
+	return catalog_execute(sql.data, n, types, values, NULL);
 }
 
 void
