@@ -22,8 +22,10 @@
 
 #include "aggregate/planner.h"
 #include "catalog.h"
+#include "jit/jit.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "storage/lmgr.h"
 #include "utils/syscache.h"
 #include "view/answer.h"
@@ -102,17 +104,20 @@ typedef struct Reader
 {
 	Query *query;
 	const Columns *wanted;
+	bool answered; /* is there a view in it that has been answered? */
 } Reader;
 
 static bool answer_walker(Node *node, void *reader);
 
-static void
+/* Answers the views that the query reads; true if there are any. */
+static bool
 answer_query(Query *query, const Columns *wanted)
 {
-	Reader reader = {query, wanted};
+	Reader reader = {query, wanted, false};
 
 	(void) query_tree_walker(query, answer_walker, &reader,
 							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
+	return reader.answered;
 }
 
 static int
@@ -131,16 +136,19 @@ entry_index(const Query *query, const RangeTblEntry *entry)
 }
 
 static void
-answer_subquery(const Reader *reader, RangeTblEntry *entry)
+answer_subquery(Reader *reader, RangeTblEntry *entry)
 {
 	Columns *wanted =
 		columns_used(reader->query, entry_index(reader->query, entry), reader->wanted);
 	ContinuousView view;
 
 	if (is_answerable(entry, &view))
+	{
 		answer_entry(entry, &view, wanted);
-	else
-		answer_query(entry->subquery, wanted);
+		reader->answered = true;
+	}
+	else if (answer_query(entry->subquery, wanted))
+		reader->answered = true;
 }
 
 static bool
@@ -157,24 +165,93 @@ answer_walker(Node *node, void *reader)
 	}
 	if (IsA(node, Query))
 	{
-		answer_query((Query *) node, columns_all());
+		if (answer_query((Query *) node, columns_all()))
+			((Reader *) reader)->answered = true;
 		return false;
 	}
 	return expression_tree_walker(node, answer_walker, reader);
 }
 
-static PlannedStmt *
-answer_planner(Query *query, const char *text, int options, ParamListInfo parameters)
+/* ---- the plan ------------------------------------------------------------------------------------------- */
+
+static Cost cost_of_stream_scans(Plan *plan, const PlannedStmt *statement);
+
+static Cost
+cost_in_plans(List *plans, const PlannedStmt *statement)
 {
-	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
+	Cost cost = 0;
+	ListCell *cell;
+
+	foreach (cell, plans)
+		cost += cost_of_stream_scans(lfirst(cell), statement);
+	return cost;
+}
+
+/* What the planner thinks that the plan's bitmap scans of streams cost. */
+static Cost
+cost_of_stream_scans(Plan *plan, const PlannedStmt *statement)
+{
+	if (plan == NULL)
+		return 0;
+	switch (nodeTag(plan))
 	{
-		if (tidemark_use_continuous && !answer_suspended)
-			answer_query(query, columns_all());
-		aggregate_swap(query);
+		case T_BitmapHeapScan:
+			if (stream_exists(rt_fetch(((Scan *) plan)->scanrelid, statement->rtable)->relid))
+				return plan->total_cost;
+			return 0;
+		case T_Append:
+			return cost_in_plans(((Append *) plan)->appendplans, statement);
+		case T_MergeAppend:
+			return cost_in_plans(((MergeAppend *) plan)->mergeplans, statement);
+		case T_SubqueryScan:
+			return cost_of_stream_scans(((SubqueryScan *) plan)->subplan, statement);
+		default:
+			return cost_of_stream_scans(plan->lefttree, statement) +
+				   cost_of_stream_scans(plan->righttree, statement);
 	}
+}
+
+/*
+ * Compiling a plan takes a hundred milliseconds, and a tail a few. The planner takes it for long, because it counts the pages that a bitmap
+ * scan reads as if rows of near event times lay anywhere in the table. So a plan is compiled only if it is dear without that.
+ */
+static void
+do_not_compile_tails(PlannedStmt *statement)
+{
+	Cost scans;
+
+	if (statement->jitFlags == PGJIT_NONE)
+		return;
+	scans = cost_of_stream_scans(statement->planTree, statement) +
+			cost_in_plans(statement->subplans, statement);
+	if (statement->planTree->total_cost - scans < jit_above_cost)
+		statement->jitFlags = PGJIT_NONE;
+}
+
+static PlannedStmt *
+plan_query(Query *query, const char *text, int options, ParamListInfo parameters)
+{
 	if (previous_planner)
 		return previous_planner(query, text, options, parameters);
 	return standard_planner(query, text, options, parameters);
+}
+
+static PlannedStmt *
+answer_planner(Query *query, const char *text, int options, ParamListInfo parameters)
+{
+	bool answered = false;
+	PlannedStmt *statement;
+
+	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
+	{
+		if (tidemark_use_continuous && !answer_suspended)
+			answered = answer_query(query, columns_all());
+		aggregate_swap(query);
+	}
+	statement = plan_query(query, text, options, parameters);
+	if (answered)
+		do_not_compile_tails(statement);
+	return statement;
 }
 
 void
