@@ -32,6 +32,7 @@ bool tidemark_exact_float_sums = true;
 bool tidemark_sliding_aggregates = true;
 bool tidemark_maintain = true;
 int tidemark_maintain_interval = 200;
+int tidemark_work_mem = 256 * 1024;
 bool tidemark_preloaded = false;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
@@ -74,6 +75,11 @@ define_settings(void)
 							"Least time between two moves of a stream's frontiers.", NULL,
 							&tidemark_maintain_interval, 200, 1, 3600 * 1000, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tidemark.work_mem",
+		"Memory that the states of one view's windows may take in the maintainer.",
+		"A view that needs more is maintained by slices for some minutes.", &tidemark_work_mem,
+		256 * 1024, 64, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
 void

@@ -19,7 +19,8 @@ extern bool tidemark_exact_float_sums; /* sums and averages of floats over strea
 extern bool
 	tidemark_sliding_aggregates; /* aggregates over moving windows in queries over streams slide */
 extern int tidemark_maintain_interval; /* least ms between two moves of a frontier (SIGHUP) */
-extern bool tidemark_maintain;		   /* the maintainer moves frontiers (SIGHUP) */
+extern int tidemark_work_mem;  /* kB that the states of one view's windows may take (SIGHUP) */
+extern bool tidemark_maintain; /* the maintainer moves frontiers (SIGHUP) */
 
 /* True when the library came with shared_preload_libraries: shared memory and workers exist. */
 extern bool tidemark_preloaded;

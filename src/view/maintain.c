@@ -50,6 +50,7 @@
 #include "view/frontier.h"
 #include "view/maintain.h"
 #include "view/materialised.h"
+#include "view/over_operator.h"
 #include "view/slice.h"
 
 /* About how many rows of a stream a step reads, ms between looks while nothing tells us of changes, and while waiting for writers. */
@@ -226,6 +227,9 @@ begin_step(void)
 							 GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
+	/* steps are short: code made for one would be paid for by the next */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+							 false);
 	/* without statistics the planner would read the whole stream for a slice */
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 							 true, 0, false);
@@ -464,14 +468,18 @@ advance_view(Oid relid, const Progress *progress)
 	{
 		Access access;
 		Query *batch = slice_batch_query(relid, &shape, &access);
-		int64 rows;
+		uint64 rows;
 
 		shape_require(&shape, get_rel_name(relid));
 		define_require_access(relid, access);
-		/* with an unbounded lookback each step reads all that came before it */
-		if (!lookback_is_unbounded(&shape.lookback))
-			to = step_target(progress, frontier.frontier, target);
-		rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
+		to = step_target(progress, frontier.frontier, target);
+		if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
+		{
+			/* with an unbounded lookback each slice reads all that came before it */
+			if (lookback_is_unbounded(&shape.lookback))
+				to = target;
+			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
+		}
 		materialised_changed(relid, to, rows, 0);
 		if (frontier.frontier == TICKS_MIN)
 			materialised_begins(relid, Min(progress->start, to));
@@ -552,6 +560,7 @@ append(Progress *progress)
 	views = views_of_stream(progress->stream);
 	end_step();
 	MemoryContextSwitchTo(round_context);
+	over_operator_keep(progress->stream, views);
 	foreach (cell, views)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -664,6 +673,7 @@ streams_of_round(void)
 		if (progress->writers)
 			pfree(progress->writers);
 		list_free(progress->views);
+		over_operator_keep(progress->stream, NIL);
 		pfree(progress);
 	}
 	return oids;

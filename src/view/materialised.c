@@ -169,13 +169,10 @@ destroy_receiver(DestReceiver *receiver)
 {
 }
 
-/* Runs the query and puts its rows into rel. */
-static uint64
-insert_query(Relation rel, Query *query)
+static Receiver *
+create_receiver(Relation rel)
 {
 	Receiver *self = palloc0(sizeof(Receiver));
-	PlannedStmt *plan;
-	QueryDesc *description;
 
 	self->receiver.receiveSlot = receive_row;
 	self->receiver.rStartup = start_receiver;
@@ -185,43 +182,46 @@ insert_query(Relation rel, Query *query)
 	self->estate = CreateExecutorState();
 	self->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(self->result, rel, 0, NULL, 0);
+	return self;
+}
+
+/* Runs the query and puts its rows into the receiver. */
+static void
+run_query(DestReceiver *receiver, void *query)
+{
+	PlannedStmt *plan;
+	QueryDesc *description;
 
 	plan = pg_plan_query(query, "", 0, NULL);
 	PushCopiedSnapshot(GetActiveSnapshot());
 	UpdateActiveSnapshotCommandId();
-	description = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, &self->receiver,
-								  NULL, NULL, 0);
+	description =
+		CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, receiver, NULL, NULL, 0);
 	ExecutorStart(description, 0);
 	compat_executor_run(description);
 	ExecutorFinish(description);
 	ExecutorEnd(description);
 	FreeQueryDesc(description);
 	PopActiveSnapshot();
-	FreeExecutorState(self->estate);
-	CommandCounterIncrement();
-	return self->rows;
 }
 
 /* ---- what changes it ---------------------------------------------------------------------------- */
 
 uint64
-materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
-					Ticks to)
+materialised_receive(const ContinuousView *view, MaterialisedSource source, void *arg)
 {
-	SliceBounds bounds = slice_bounds(shape, from, to);
-	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
-	Relation rel;
-	uint64 rows;
-	RoleSession session;
+	Relation rel = table_open(view->mat, RowExclusiveLock);
+	RoleSession session = role_begin(relation_owner(view->relid));
 	bool answer_before = answer_suspended;
+	Receiver *receiver;
 
-	aggregate_swap_exact_always(slice);
-	rel = table_open(view->mat, RowExclusiveLock);
-	session = role_begin(relation_owner(view->relid));
 	answer_suspended = true;
 	PG_TRY();
 	{
-		rows = insert_query(rel, slice);
+		receiver = create_receiver(rel);
+		source(&receiver->receiver, arg);
+		FreeExecutorState(receiver->estate);
+		CommandCounterIncrement();
 	}
 	PG_FINALLY();
 	{
@@ -230,7 +230,18 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	PG_END_TRY();
 	role_end(session);
 	table_close(rel, NoLock);
-	return rows;
+	return receiver->rows;
+}
+
+uint64
+materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
+					Ticks to)
+{
+	SliceBounds bounds = slice_bounds(shape, from, to);
+	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
+
+	aggregate_swap_exact_always(slice);
+	return materialised_receive(view, run_query, slice);
 }
 
 uint64

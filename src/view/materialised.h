@@ -6,6 +6,7 @@
 
 #include "access/tupdesc.h"
 #include "catalog.h"
+#include "tcop/dest.h"
 #include "view/shape.h"
 
 /*
@@ -13,6 +14,13 @@
  * by the extension's owner and dropped with the view. Returns its OID.
  */
 extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum);
+
+/* Something that starts a receiver, gives it rows of the view, with the event time, and shuts it down. */
+typedef void (*MaterialisedSource)(DestReceiver *receiver, void *arg);
+
+/* Appends the rows that source gives, which runs with the rights of the view's owner; returns how many. */
+extern uint64 materialised_receive(const ContinuousView *view, MaterialisedSource source,
+								   void *arg);
 
 /* Appends the rows of the view's slice [from, to]; returns how many. Needs the active snapshot. */
 extern uint64 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch,

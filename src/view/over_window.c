@@ -17,12 +17,14 @@
 #include "tidemark.h"
 
 #include "aggregate/planner.h"
+#include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "view/over_window.h"
@@ -136,7 +138,7 @@ interval_ticks(const Interval *interval, Oid time_type, int64 *ticks, const char
 	return true;
 }
 
-/* The length of a RANGE bound's distance, which view/shape.c has seen to be a constant, and not negative. */
+/* The length of a RANGE bound's distance, which view/frame.c has seen to be a constant, and not negative. */
 static bool
 distance_ticks(Node *offset, Oid time_type, int64 *ticks, const char **why)
 {
@@ -172,7 +174,7 @@ ends_with_peers(const WindowClause *clause, Oid time_type, const char **why)
 	if ((clause->frameOptions & FRAMEOPTION_END_OFFSET) &&
 		distance_ticks(clause->endOffset, time_type, &distance, why) && distance == 0)
 		return true;
-	*why = "a frame ends before the current row";
+	*why = "a frame does not end with the current row and its peers";
 	return false;
 }
 
@@ -191,7 +193,9 @@ frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const 
 	{
 		frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
 		if (options & FRAMEOPTION_START_OFFSET)
-			return distance_ticks(clause->startOffset, time_type, &frame->length, why);
+			(void) distance_ticks(clause->startOffset, time_type, &frame->length, why);
+		if ((options & FRAMEOPTION_START_OFFSET_FOLLOWING) && frame->length > 0)
+			*why = "a frame begins after the current row";
 	}
 	return *why == NULL;
 }
@@ -283,12 +287,33 @@ over_window_function(const OverWindow *window, const WindowFunc *call)
 	return NULL;
 }
 
-static OverFunction *
-add_function(OverWindow *window, OverFrame *frame, WindowFunc *call)
+/* How the function is computed as its frame moves; NULL, with the reason, if there is no way. */
+static struct SlidingAggregate *
+method_of(const WindowFunc *call, const char **why)
+{
+	Oid types[FUNC_MAX_ARGS];
+	ListCell *cell;
+
+	if (call->winfnoid == F_NTH_VALUE && !IsA(lsecond(call->args), Const))
+	{
+		*why = "nth_value counts to a number that is not a constant";
+		return NULL;
+	}
+	foreach (cell, call->args)
+		types[foreach_current_index(cell)] = exprType(lfirst(cell));
+	return sliding_prepare(call->winfnoid, call->inputcollid, list_length(call->args), types,
+						   call->wintype, why);
+}
+
+static bool
+add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char **why)
 {
 	OverFunction *function = palloc0(sizeof(OverFunction));
 	ListCell *cell;
 
+	function->method = method_of(call, why);
+	if (function->method == NULL)
+		return false;
 	function->call = call;
 	function->number = window->nfunctions++;
 	foreach (cell, call->args)
@@ -304,7 +329,7 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call)
 		frame->columns = bms_add_member(frame->columns, function->filter);
 	}
 	frame->functions = lappend(frame->functions, function);
-	return function;
+	return true;
 }
 
 typedef struct FunctionContext
@@ -329,9 +354,8 @@ collect_functions(Node *node, void *arg)
 	frame = frame_of_window(
 		context->window, context->level,
 		list_nth_node(WindowClause, context->level->windowClause, call->winref - 1), context->why);
-	if (frame && over_window_function(context->window, call) == NULL)
-		(void) add_function(context->window, frame, call);
-	return frame == NULL;
+	return frame == NULL || (over_window_function(context->window, call) == NULL &&
+							 !add_function(context->window, frame, call, context->why));
 }
 
 /* ---- what passes by the windows ------------------------------------------------------------------- */

@@ -1,0 +1,384 @@
+/*
+ * over_keys.c: what is in a frame, key by key: the window functions' states.
+ *
+ * Keys are equal as PARTITION BY has it: by the operator of the type and the collation, and nulls are equal. So one
+ * state may serve rows whose keys look different (1.0 and 1.00); each row shows its own.
+ *
+ * A key without rows costs nothing: its state is freed. That is put off for a moment (over_keys_sweep), because the next row of
+ * that key is often about to come.
+ *
+ * Whatever is kept is a copy of its own in the context given, without pointers to toasted values: the row in the table may
+ * be gone before its state is.
+ */
+#include "tidemark.h"
+
+#include "aggregate/sliding.h"
+#include "common/hashfn.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "view/over_keys.h"
+
+/* How to tell keys apart. */
+typedef struct KeyColumn
+{
+	AttrNumber column;
+	Oid collation;
+	FmgrInfo hash;
+	FmgrInfo equal;
+	int16 length;
+	bool by_value;
+} KeyColumn;
+
+typedef struct StateFunction
+{
+	SlidingAggregate *method;
+	int place; /* of the result */
+	AttrNumber filter;
+	int nargs;
+	AttrNumber *columns;
+	bool *may_be_toasted;
+	NullableDatum *arguments;
+	int16 length; /* of the result */
+	bool by_value;
+} StateFunction;
+
+struct OverKeyState
+{
+	int64 rows; /* in the frame */
+	uint32 hash;
+	uint64 moment;		 /* when results were computed */
+	NullableDatum *keys; /* nkeys */
+	NullableDatum *results;
+	bool emptied;  /* is in the list of those to be swept */
+	void *state[]; /* nfunctions */
+};
+
+typedef struct KeyEntry
+{
+	OverKeyState *key;
+	uint32 hash;
+	char status;
+} KeyEntry;
+
+static bool key_matches(OverKeys *keys, const OverKeyState *key);
+
+/* The key that is looked for is in probe; a null pointer stands for it. */
+#define SH_PREFIX keytable
+#define SH_ELEMENT_TYPE KeyEntry
+#define SH_KEY_TYPE OverKeyState *
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) 0 /* not used: hashes are given */
+#define SH_EQUAL(table, stored, probe)                                                             \
+	((probe) ? (stored) == (probe) : key_matches((table)->private_data, (stored)))
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, entry) (entry)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct OverKeys
+{
+	MemoryContext context;
+	int nkeys;
+	KeyColumn *columns;
+	NullableDatum *probe; /* the key that is looked for */
+	int nfunctions;
+	StateFunction *functions;
+	keytable_hash *table;	/* if there are keys */
+	OverKeyState *only;		/* if there are none: the one state; NULL: no rows */
+	OverKeyState **emptied; /* keys that had no rows at one time since the last sweep */
+	int nemptied;
+	int room; /* in emptied */
+};
+
+/* ---- making ------------------------------------------------------------------------------------- */
+
+static void
+prepare_key(KeyColumn *column, const OverKey *key, MemoryContext context)
+{
+	RegProcedure hash;
+	RegProcedure other;
+
+	if (!get_op_hash_functions(key->equality, &hash, &other))
+		elog(ERROR, "operator %u has no hash function", key->equality);
+	column->column = key->column;
+	column->collation = key->collation;
+	fmgr_info_cxt(hash, &column->hash, context);
+	fmgr_info_cxt(get_opcode(key->equality), &column->equal, context);
+	get_typlenbyval(key->type, &column->length, &column->by_value);
+}
+
+static void
+prepare_function(StateFunction *to, const OverFunction *from)
+{
+	ListCell *cell;
+
+	to->method = from->method;
+	to->place = from->number;
+	to->filter = from->filter;
+	to->nargs = list_length(from->arguments);
+	to->columns = palloc(sizeof(AttrNumber) * (to->nargs + 1));
+	to->may_be_toasted = palloc(sizeof(bool) * (to->nargs + 1));
+	to->arguments = palloc0(sizeof(NullableDatum) * (to->nargs + 1));
+	get_typlenbyval(from->call->wintype, &to->length, &to->by_value);
+	foreach (cell, from->arguments)
+	{
+		int i = foreach_current_index(cell);
+
+		to->columns[i] = lfirst_int(cell);
+		to->may_be_toasted[i] = get_typlen(exprType(list_nth(from->call->args, i))) == -1;
+	}
+}
+
+OverKeys *
+over_keys_create(const OverFrame *frame, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OverKeys *keys = palloc0(sizeof(OverKeys));
+	ListCell *cell;
+
+	keys->context = context;
+	keys->nkeys = list_length(frame->keys);
+	keys->columns = palloc0(sizeof(KeyColumn) * (keys->nkeys + 1));
+	keys->probe = palloc0(sizeof(NullableDatum) * (keys->nkeys + 1));
+	foreach (cell, frame->keys)
+		prepare_key(&keys->columns[foreach_current_index(cell)], lfirst(cell), context);
+	keys->nfunctions = list_length(frame->functions);
+	keys->functions = palloc0(sizeof(StateFunction) * keys->nfunctions);
+	foreach (cell, frame->functions)
+		prepare_function(&keys->functions[foreach_current_index(cell)], lfirst(cell));
+	if (keys->nkeys > 0)
+		keys->table = keytable_create(context, 64, keys);
+	MemoryContextSwitchTo(old);
+	return keys;
+}
+
+/* ---- finding ------------------------------------------------------------------------------------ */
+
+static bool
+key_matches(OverKeys *keys, const OverKeyState *key)
+{
+	for (int i = 0; i < keys->nkeys; i++)
+	{
+		KeyColumn *column = &keys->columns[i];
+		const NullableDatum *a = &key->keys[i];
+		const NullableDatum *b = &keys->probe[i];
+
+		if (a->isnull != b->isnull)
+			return false;
+		if (!a->isnull &&
+			!DatumGetBool(FunctionCall2Coll(&column->equal, column->collation, a->value, b->value)))
+			return false;
+	}
+	return true;
+}
+
+/* Sets the probe to the row's key; returns its hash. */
+static uint32
+set_probe(OverKeys *keys, TupleTableSlot *row)
+{
+	uint32 hash = 0;
+
+	for (int i = 0; i < keys->nkeys; i++)
+	{
+		KeyColumn *column = &keys->columns[i];
+		NullableDatum *value = &keys->probe[i];
+
+		value->value = slot_getattr(row, column->column, &value->isnull);
+		hash = pg_rotate_left32(hash, 1);
+		if (!value->isnull)
+			hash ^=
+				DatumGetUInt32(FunctionCall1Coll(&column->hash, column->collation, value->value));
+	}
+	return murmurhash32(hash);
+}
+
+/* A key's value for keeps. */
+static Datum
+keep_value(const KeyColumn *column, Datum value)
+{
+	if (column->length == -1)
+		value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	else if (!column->by_value)
+		value = datumCopy(value, false, column->length);
+	return value;
+}
+
+static OverKeyState *
+make_key(OverKeys *keys)
+{
+	MemoryContext old = MemoryContextSwitchTo(keys->context);
+	OverKeyState *key = palloc0(offsetof(OverKeyState, state) + sizeof(void *) * keys->nfunctions +
+								sizeof(NullableDatum) * (keys->nkeys + keys->nfunctions));
+
+	key->keys = (NullableDatum *) &key->state[keys->nfunctions];
+	key->results = key->keys + keys->nkeys;
+	for (int i = 0; i < keys->nkeys; i++)
+	{
+		key->keys[i] = keys->probe[i];
+		if (!key->keys[i].isnull)
+			key->keys[i].value = keep_value(&keys->columns[i], key->keys[i].value);
+	}
+	for (int i = 0; i < keys->nfunctions; i++)
+		key->state[i] = sliding_new(keys->functions[i].method, keys->context);
+	MemoryContextSwitchTo(old);
+	return key;
+}
+
+OverKeyState *
+over_keys_find(OverKeys *keys, TupleTableSlot *row)
+{
+	KeyEntry *entry;
+	uint32 hash;
+	bool found;
+
+	if (keys->nkeys == 0)
+	{
+		if (keys->only == NULL)
+			keys->only = make_key(keys);
+		return keys->only;
+	}
+	hash = set_probe(keys, row);
+	entry = keytable_insert_hash(keys->table, NULL, hash, &found);
+	if (!found)
+	{
+		entry->key = make_key(keys);
+		entry->key->hash = hash;
+	}
+	return entry->key;
+}
+
+/* ---- moving ------------------------------------------------------------------------------------- */
+
+/* Sets the function's arguments from the row; false if it passes the row over. */
+static bool
+set_arguments(StateFunction *function, TupleTableSlot *row)
+{
+	if (function->filter != 0)
+	{
+		bool isnull;
+		Datum counts = slot_getattr(row, function->filter, &isnull);
+
+		if (isnull || !DatumGetBool(counts))
+			return false;
+	}
+	for (int i = 0; i < function->nargs; i++)
+	{
+		NullableDatum *argument = &function->arguments[i];
+
+		argument->value = slot_getattr(row, function->columns[i], &argument->isnull);
+		if (function->may_be_toasted[i] && !argument->isnull)
+			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
+	}
+	return true;
+}
+
+void
+over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row)
+{
+	key->rows++;
+	for (int i = 0; i < keys->nfunctions; i++)
+	{
+		StateFunction *function = &keys->functions[i];
+
+		if (set_arguments(function, row))
+			sliding_add(function->method, key->state[i], function->arguments);
+	}
+}
+
+static void
+note_emptied(OverKeys *keys, OverKeyState *key)
+{
+	if (key->emptied)
+		return;
+	key->emptied = true;
+	if (keys->nemptied == keys->room)
+	{
+		keys->room = Max(64, keys->room * 2);
+		keys->emptied =
+			keys->emptied ? repalloc_huge(keys->emptied, sizeof(OverKeyState *) * keys->room)
+						  : MemoryContextAlloc(keys->context, sizeof(OverKeyState *) * keys->room);
+	}
+	keys->emptied[keys->nemptied++] = key;
+}
+
+void
+over_keys_leave(OverKeys *keys, TupleTableSlot *row)
+{
+	OverKeyState *key = over_keys_find(keys, row);
+
+	if (key->rows == 0)
+		elog(ERROR, "a row leaves a frame that is empty");
+	for (int i = 0; i < keys->nfunctions; i++)
+	{
+		StateFunction *function = &keys->functions[i];
+
+		if (set_arguments(function, row))
+			sliding_evict(function->method, key->state[i], function->arguments);
+	}
+	if (--key->rows == 0)
+		note_emptied(keys, key);
+}
+
+void
+over_keys_results(OverKeys *keys, OverKeyState *key, uint64 moment, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < keys->nfunctions; i++)
+	{
+		StateFunction *function = &keys->functions[i];
+		NullableDatum *result = &key->results[i];
+
+		if (key->moment != moment)
+			result->value = sliding_result(function->method, key->state[i], &result->isnull);
+		values[function->place] = result->value;
+		nulls[function->place] = result->isnull;
+	}
+	key->moment = moment;
+}
+
+/* ---- forgetting --------------------------------------------------------------------------------- */
+
+static void
+free_key(OverKeys *keys, OverKeyState *key)
+{
+	for (int i = 0; i < keys->nfunctions; i++)
+		sliding_free(keys->functions[i].method, key->state[i]);
+	for (int i = 0; i < keys->nkeys; i++)
+		if (!keys->columns[i].by_value && !key->keys[i].isnull)
+			pfree(DatumGetPointer(key->keys[i].value));
+	pfree(key);
+}
+
+static void
+remove_key(OverKeys *keys, OverKeyState *key)
+{
+	if (keys->nkeys == 0)
+		keys->only = NULL;
+	else
+		keytable_delete_item(keys->table, keytable_lookup_hash(keys->table, key, key->hash));
+}
+
+void
+over_keys_sweep(OverKeys *keys)
+{
+	for (int i = 0; i < keys->nemptied; i++)
+	{
+		OverKeyState *key = keys->emptied[i];
+
+		key->emptied = false;
+		if (key->rows > 0)
+			continue;
+		remove_key(keys, key);
+		free_key(keys, key);
+	}
+	keys->nemptied = 0;
+}
+
+int64
+over_keys_count(const OverKeys *keys)
+{
+	return keys->nkeys == 0 ? keys->only != NULL : keys->table->members;
+}

@@ -1,0 +1,41 @@
+/*
+ * over_keys.h: what is in a frame, key by key: the window functions' states.
+ */
+#ifndef TIDEMARK_VIEW_OVER_KEYS_H
+#define TIDEMARK_VIEW_OVER_KEYS_H
+
+#include "executor/tuptable.h"
+#include "view/over_window.h"
+
+/* The keys of one frame that have rows in it now. */
+typedef struct OverKeys OverKeys;
+
+/* One of them. */
+typedef struct OverKeyState OverKeyState;
+
+/* No keys yet. Lives in the context, as all that it comes to hold; frame has to stay. */
+extern OverKeys *over_keys_create(const OverFrame *frame, MemoryContext context);
+
+/* The key of this row of the inputs; made if there is none. Leaves garbage in the current context. */
+extern OverKeyState *over_keys_find(OverKeys *keys, TupleTableSlot *row);
+
+/* The row enters the frame of its key. The current context: as above. */
+extern void over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row);
+
+/* The row leaves it. Rows leave in the order of event time. */
+extern void over_keys_leave(OverKeys *keys, TupleTableSlot *row);
+
+/*
+ * The functions' results over the key's frame as it is, in the places that their numbers have. They are
+ * computed once for each value of `moment`, and have to be in a context that lives as long as that.
+ */
+extern void over_keys_results(OverKeys *keys, OverKeyState *key, uint64 moment, Datum *values,
+							  bool *nulls);
+
+/* Frees what is kept of keys that have no rows any more. No OverKeyState found before may be used after it. */
+extern void over_keys_sweep(OverKeys *keys);
+
+/* How many there are. */
+extern int64 over_keys_count(const OverKeys *keys);
+
+#endif

@@ -1,0 +1,561 @@
+/*
+ * over_operator.c: a view's windows computed incrementally, from step to step.
+ *
+ * Two scans walk the stream in event-time order. The head brings the rows that enter the windows, and for each the results; the
+ * tail, one for each length of window, those that leave them:
+ *
+ *           F - L          to - L                     F              to
+ *   ──────────┤──── tail ────├────────────────────────┤──── head ────├──────▶ event time
+ *                                  in the windows at `to`
+ *
+ * Between steps, the states of the keys' aggregates stay in the maintainer's memory; the rows themselves don't: the table
+ * is the buffer. So a row costs the same whatever the window's length, and memory goes with the number of keys.
+ *
+ * Invariant: the states are what the stream's rows with event times in (F - L, F] make of them, in any snapshot in which the view has this
+ * frontier F and this number of corrections. For rows at or below F change only together with a correction (view/correct.c), which
+ * changes that number. Where the catalogue says otherwise, the states are thrown away and made anew from one slice.
+ *
+ * A step changes the states before its transaction commits. If that does not happen, they are thrown away: `settled` is set when it
+ * has. Nothing survives the process, and nothing needs to.
+ */
+#include "tidemark.h"
+
+#include "access/xact.h"
+#include "utils/tuplestore.h"
+#include "utils/timestamp.h"
+#include "utils/memutils.h"
+#include "view/materialised.h"
+#include "view/over_keys.h"
+#include "view/over_operator.h"
+#include "view/over_scan.h"
+#include "view/slice.h"
+
+/* Rows of one event time that are held in memory as they are; more are spilled. */
+#define HELD_ROWS 1000
+#define HELD_KB 8192
+
+/* Groups of equal event time after which keys without rows are forgotten, and rows after which memory is looked at. */
+#define SWEEP_GROUPS 1000
+#define MEASURE_ROWS 50000
+
+/* How long a view whose states need too much memory goes on by slices before it is tried again, ms. */
+#define TOO_LARGE_MS (5 * 60 * 1000)
+
+/* What is kept of a view. */
+typedef struct Operator
+{
+	MemoryContext context; /* all that follows is in it */
+	Oid relid;
+	Oid stream;
+	Oid mat;
+
+	/* How it is computed; NULL: by slices, because ..., until (0: for good) */
+	OverWindow *window;
+	const char *why;
+	TimestampTz until;
+
+	MemoryContext states; /* of the keys */
+	OverKeys **keys;	  /* one for each frame */
+	int nframes;
+	uint64 moment; /* counts event times, over all steps */
+
+	/* The contents of the catalogue for which the states are right. */
+	Ticks frontier;
+	int64 corrections;
+	bool settled; /* the transaction that moved them has committed */
+} Operator;
+
+/* Of Operator; the list is in TopMemoryContext. */
+static List *operators = NIL;
+
+/* ---- keeping them ------------------------------------------------------------------------------- */
+
+static Operator *
+find_operator(Oid relid)
+{
+	ListCell *cell;
+
+	foreach (cell, operators)
+		if (((Operator *) lfirst(cell))->relid == relid)
+			return lfirst(cell);
+	return NULL;
+}
+
+static void
+discard(Operator *operator)
+{
+	operators = list_delete_ptr(operators, operator);
+	MemoryContextDelete(operator->context);
+}
+
+void
+over_operator_keep(Oid stream, List *views)
+{
+	for (int i = list_length(operators) - 1; i >= 0; i--)
+	{
+		Operator *operator= list_nth(operators, i);
+
+		if (operator->stream == stream && !list_member_oid(views, operator->relid))
+			discard(operator);
+	}
+}
+
+/* What a transaction did to the states is right if it commits. */
+static void
+settle(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	for (int i = list_length(operators) - 1; i >= 0; i--)
+	{
+		Operator *operator= list_nth(operators, i);
+
+		if (!operator->settled && event == XACT_EVENT_ABORT)
+			discard(operator);
+		else
+			operator->settled = true;
+	}
+}
+
+static void
+keep(Operator *operator)
+{
+	static bool registered = false;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (!registered)
+		RegisterXactCallback(settle, NULL);
+	registered = true;
+	operators = lappend(operators, operator);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(operator->context, TopMemoryContext);
+}
+
+/* ---- making them -------------------------------------------------------------------------------- */
+
+/* With the rights of the view's owner: constants are folded. */
+static Operator *
+make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
+{
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "tidemark over-window operator", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	RoleSession session = role_begin(relation_owner(view->relid));
+	Operator *operator= palloc0(sizeof(Operator));
+	bool has_windows;
+
+	operator->context = context;
+	operator->relid = view->relid;
+	operator->stream = view->stream;
+	operator->mat = view->mat;
+	operator->window = over_window_analyse(copyObject(batch), shape, &has_windows, &operator->why);
+	operator->corrections = - 1;
+	if (operator->window)
+	{
+		operator->states =
+			AllocSetContextCreate(context, "tidemark over-window states", ALLOCSET_DEFAULT_SIZES);
+		operator->nframes = list_length(operator->window->frames);
+		operator->keys = palloc0(sizeof(OverKeys *) *operator->nframes);
+	}
+	role_end(session);
+	MemoryContextSwitchTo(old);
+	keep(operator);
+	return operator;
+}
+
+/* Windows with nothing in them, before all event time. */
+static void
+empty(Operator *operator)
+{
+	MemoryContextReset(operator->states);
+	for (int i = 0; i < operator->nframes; i++)
+		operator->keys[i] =
+			over_keys_create(list_nth(operator->window->frames, i), operator->states);
+	operator->frontier = TICKS_MIN;
+}
+
+static Operator *
+operator_of_view(const ContinuousView *view, const Shape *shape, Query *batch)
+{
+	Operator *operator= find_operator(view->relid);
+
+	if (operator&& operator->mat ==
+		view->mat &&(operator->until == 0 || GetCurrentTimestamp() < operator->until))
+		return operator;
+	if (operator)
+		discard(operator);
+	return make_operator(view, shape, batch);
+}
+
+/* ---- a step ------------------------------------------------------------------------------------- */
+
+/* The rows that leave the frames of one length. */
+typedef struct Tail
+{
+	OverScan *scan;
+	int64 length;
+	Bitmapset *frames;
+	Bitmapset *columns; /* of the inputs */
+} Tail;
+
+typedef struct Step
+{
+	Operator *operator;
+	Ticks from; /* the frontier */
+	Ticks to;
+	bool too_large; /* it ends at `to`, which is less far than was asked for */
+
+	MemoryContext context;
+	MemoryContext group; /* reset after each event time; the current one while rows move */
+	int64 rows;
+	OverScan *head;
+	List *tails;
+	OverOutput *output;
+	Datum *values; /* of a row of the output */
+	bool *nulls;
+
+	/* The rows of the current event time, and their keys, frame by frame. */
+	int nheld;
+	TupleTableSlot *held[HELD_ROWS];
+	OverKeyState **held_keys;
+	Tuplestorestate *spilled; /* further ones; NULL: none */
+} Step;
+
+static List *
+tails_of(const OverWindow *window, bool unbounded)
+{
+	List *tails = NIL;
+	ListCell *cell;
+
+	foreach (cell, window->frames)
+	{
+		OverFrame *frame = lfirst(cell);
+		Tail *tail = NULL;
+		ListCell *other;
+
+		if (frame->unbounded != unbounded)
+			continue;
+		foreach (other, tails)
+			if (((Tail *) lfirst(other))->length == frame->length)
+				tail = lfirst(other);
+		if (tail == NULL)
+		{
+			tail = palloc0(sizeof(Tail));
+			tail->length = frame->length;
+			tails = lappend(tails, tail);
+		}
+		tail->frames = bms_add_member(tail->frames, foreach_current_index(cell));
+		tail->columns = bms_add_members(tail->columns, frame->columns);
+	}
+	return tails;
+}
+
+/* The inputs with event times in (after, to]. */
+static OverScan *
+scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to)
+{
+	Oid type = window->stream.time_type;
+	Expr *from = after == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(after, 1));
+
+	return over_scan_begin(window,
+						   over_window_input(window, columns, from, slice_time_constant(type, to)));
+}
+
+/* Looks from time to time whether the states have outgrown tidemark.work_mem. */
+static bool
+is_too_large(Step *step)
+{
+	if (++step->rows % MEASURE_ROWS != 0)
+		return false;
+	step->too_large = MemoryContextMemAllocated(step->operator->states, true) >
+					  (Size) tidemark_work_mem * 1024;
+	return step->too_large;
+}
+
+/* The rows in (after, from] fill the frames of one length. */
+static void
+refill(Step *step, const Tail *tail, Ticks after)
+{
+	OverScan *scan = scan_inputs(step->operator->window, tail->columns, after, step->from);
+	MemoryContext old = MemoryContextSwitchTo(step->group);
+
+	for (; scan->row && !is_too_large(step); over_scan_next(scan))
+	{
+		int i = -1;
+
+		while ((i = bms_next_member(tail->frames, i)) >= 0)
+		{
+			OverKeys *keys = step->operator->keys[i];
+
+			over_keys_enter(keys, over_keys_find(keys, scan->row), scan->row);
+		}
+		MemoryContextReset(step->group);
+	}
+	MemoryContextSwitchTo(old);
+	over_scan_end(scan);
+}
+
+/* Makes the states at step->from anew. */
+static void
+rebuild(Step *step)
+{
+	OverWindow *window = step->operator->window;
+	ListCell *cell;
+
+	foreach (cell, tails_of(window, true))
+		refill(step, lfirst(cell), TICKS_MIN);
+	foreach (cell, tails_of(window, false))
+	{
+		Tail *tail = lfirst(cell);
+
+		refill(step, tail, ticks_minus(step->from, tail->length));
+	}
+}
+
+/* The rows before that event time leave the tail's frames. */
+static void
+leave_before(Step *step, Tail *tail, Ticks time)
+{
+	while (tail->scan->row && tail->scan->time < time)
+	{
+		int i = -1;
+
+		while ((i = bms_next_member(tail->frames, i)) >= 0)
+			over_keys_leave(step->operator->keys[i], tail->scan->row);
+		MemoryContextReset(step->group);
+		over_scan_next(tail->scan);
+	}
+}
+
+static TupleTableSlot *
+make_held(Step *step, TupleDesc columns)
+{
+	MemoryContext old = MemoryContextSwitchTo(step->context);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
+
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
+/* The current row of the head enters the windows. It is held until all rows of its event time have. */
+static void
+enter_row(Step *step)
+{
+	TupleTableSlot *row = step->head->row;
+	int nframes = step->operator->nframes;
+
+	for (int i = 0; i < nframes; i++)
+	{
+		OverKeys *keys = step->operator->keys[i];
+		OverKeyState *key = over_keys_find(keys, row);
+
+		over_keys_enter(keys, key, row);
+		if (step->nheld < HELD_ROWS)
+			step->held_keys[step->nheld * nframes + i] = key;
+	}
+	if (step->nheld < HELD_ROWS)
+	{
+		if (step->held[step->nheld] == NULL)
+			step->held[step->nheld] = make_held(step, row->tts_tupleDescriptor);
+		ExecCopySlot(step->held[step->nheld++], row);
+		return;
+	}
+	if (step->spilled == NULL)
+		step->spilled = tuplestore_begin_heap(false, false, HELD_KB);
+	tuplestore_puttupleslot(step->spilled, row);
+}
+
+/* Puts a row out, with its windows' results; keys: its key in each frame. */
+static void
+put_row(Step *step, TupleTableSlot *row, OverKeyState **keys)
+{
+	int ninputs = row->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(row);
+	memcpy(step->values, row->tts_values, ninputs * sizeof(Datum));
+	memcpy(step->nulls, row->tts_isnull, ninputs * sizeof(bool));
+	for (int i = 0; i < step->operator->nframes; i++)
+		over_keys_results(step->operator->keys[i], keys[i], step->operator->moment,
+						  step->values + ninputs, step->nulls + ninputs);
+	over_output_put(step->output, step->values, step->nulls);
+}
+
+static void
+put_held_rows(Step *step)
+{
+	int nframes = step->operator->nframes;
+
+	for (int i = 0; i < step->nheld; i++)
+		put_row(step, step->held[i], step->held_keys + i * nframes);
+	step->nheld = 0;
+}
+
+static void
+put_spilled_rows(Step *step)
+{
+	TupleTableSlot *row =
+		MakeSingleTupleTableSlot(step->held[0]->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+	OverKeyState **keys = palloc(sizeof(OverKeyState *) * step->operator->nframes);
+
+	while (tuplestore_gettupleslot(step->spilled, true, false, row))
+	{
+		for (int i = 0; i < step->operator->nframes; i++)
+			keys[i] = over_keys_find(step->operator->keys[i], row);
+		put_row(step, row, keys);
+	}
+	ExecDropSingleTupleTableSlot(row);
+	tuplestore_end(step->spilled);
+	step->spilled = NULL;
+}
+
+/* All rows of the head's current event time. True if that was one too many for the memory. */
+static bool
+advance_group(Step *step)
+{
+	Ticks time = step->head->time;
+	bool too_large = false;
+	ListCell *cell;
+
+	foreach (cell, step->tails)
+	{
+		Tail *tail = lfirst(cell);
+
+		leave_before(step, tail, ticks_minus(time, tail->length));
+	}
+	for (; step->head->row && step->head->time == time; over_scan_next(step->head))
+	{
+		enter_row(step);
+		too_large |= is_too_large(step);
+	}
+	step->operator->moment++;
+	put_held_rows(step);
+	if (step->spilled)
+		put_spilled_rows(step);
+	MemoryContextReset(step->group);
+	return too_large;
+}
+
+static void
+sweep(Step *step)
+{
+	for (int i = 0; i < step->operator->nframes; i++)
+		over_keys_sweep(step->operator->keys[i]);
+}
+
+static void
+begin_scans(Step *step)
+{
+	OverWindow *window = step->operator->window;
+	ListCell *cell;
+
+	step->head = scan_inputs(window, NULL, step->from, step->to);
+	step->tails = tails_of(window, false);
+	foreach (cell, step->tails)
+	{
+		Tail *tail = lfirst(cell);
+
+		tail->scan = scan_inputs(window, tail->columns, ticks_minus(step->from, tail->length),
+								 ticks_minus(step->to, tail->length));
+	}
+}
+
+static void
+end_scans(Step *step)
+{
+	ListCell *cell;
+
+	over_scan_end(step->head);
+	foreach (cell, step->tails)
+		over_scan_end(((Tail *) lfirst(cell))->scan);
+}
+
+/* From the states at step->from to those at step->to. */
+static void
+advance(Step *step)
+{
+	MemoryContext old;
+	ListCell *cell;
+
+	begin_scans(step);
+	old = MemoryContextSwitchTo(step->group);
+	while (step->head->row)
+	{
+		Ticks time = step->head->time;
+
+		if (advance_group(step))
+		{
+			step->to = time;
+			break;
+		}
+		if (step->operator->moment % SWEEP_GROUPS == 0)
+			sweep(step);
+	}
+	if (!step->too_large)
+	{
+		foreach (cell, step->tails)
+			leave_before(step, lfirst(cell), TICKS_MAX);
+		sweep(step);
+	}
+	MemoryContextSwitchTo(old);
+	end_scans(step);
+}
+
+/* The source of the rows for the materialised table. */
+static void
+produce(DestReceiver *receiver, void *arg)
+{
+	Step *step = arg;
+	Operator *operator= step->operator;
+	int ncolumns = list_length(operator->window->inputs) + operator->window->nfunctions;
+
+	step->context = CurrentMemoryContext;
+	step->group =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark event time", ALLOCSET_DEFAULT_SIZES);
+	step->values = palloc(ncolumns * sizeof(Datum));
+	step->nulls = palloc(ncolumns * sizeof(bool));
+	step->held_keys = palloc(HELD_ROWS * operator->nframes * sizeof(OverKeyState *));
+	step->output = over_output_begin(operator->window, receiver);
+	if (operator->frontier != step->from)
+		rebuild(step);
+	if (!step->too_large)
+		advance(step);
+	else
+		step->to = step->from;
+	over_output_end(step->output);
+}
+
+/* The view goes on by slices for a while. */
+static void
+set_too_large(Operator *operator)
+{
+	MemoryContextDelete(operator->states);
+	operator->states = NULL;
+	operator->window = NULL;
+	operator->why = "its windows' states need more memory than tidemark.work_mem allows";
+	operator->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
+}
+
+bool
+over_operator_append(const ContinuousView *view, const Shape *shape, Query *batch,
+					 const Frontier *frontier, Ticks *to, uint64 *rows)
+{
+	Operator *operator= operator_of_view(view, shape, batch);
+	Step *step;
+
+	if (operator->window == NULL)
+		return false;
+	step = palloc0(sizeof(Step));
+	step->operator= operator;
+	step->from = frontier->frontier;
+	step->to = *to;
+	if (operator->frontier != step->from || operator->corrections != frontier->corrections)
+		empty(operator);
+	operator->settled = false;
+	*rows = materialised_receive(view, produce, step);
+	*to = step->to;
+	operator->frontier = step->to;
+	operator->corrections = frontier->corrections;
+	if (step->too_large)
+		set_too_large(operator);
+	return step->to > step->from;
+}
