@@ -29,6 +29,7 @@
 #include "storage/lmgr.h"
 #include "utils/syscache.h"
 #include "view/answer.h"
+#include "view/conditions.h"
 #include "view/slice.h"
 #include "view/tail.h"
 
@@ -81,24 +82,6 @@ tail_entry(Query *tail, bool security_barrier)
 	return entry;
 }
 
-/* Puts the answer in the place of the view's query; columns that are not wanted may be null. */
-static void
-answer_entry(RangeTblEntry *entry, const ContinuousView *view, const Columns *wanted)
-{
-	Query *batch = copyObject(entry->subquery);
-	List *parts;
-	Shape shape;
-	ListCell *cell;
-
-	shape_of_query(batch, &shape);
-	if (shape.refusal)
-		return;
-	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
-	foreach (cell, tail_queries(batch, view, &shape, wanted))
-		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
-	entry->subquery = union_all(parts);
-}
-
 /* A query that is looked through, and which of its columns are wanted. */
 typedef struct Reader
 {
@@ -106,19 +89,6 @@ typedef struct Reader
 	const Columns *wanted;
 	bool answered; /* is there a view in it that has been answered? */
 } Reader;
-
-static bool answer_walker(Node *node, void *reader);
-
-/* Answers the views that the query reads; true if there are any. */
-static bool
-answer_query(Query *query, const Columns *wanted)
-{
-	Reader reader = {query, wanted, false};
-
-	(void) query_tree_walker(query, answer_walker, &reader,
-							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
-	return reader.answered;
-}
 
 static int
 entry_index(const Query *query, const RangeTblEntry *entry)
@@ -135,19 +105,67 @@ entry_index(const Query *query, const RangeTblEntry *entry)
 	elog(ERROR, "subquery is not in its query's range table");
 }
 
+/* What the reader's conditions say of the event time of the view at this entry, if it is among its columns. */
+static Expr *
+reader_bound(const Reader *reader, int rtindex, Query *batch, const Stream *stream)
+{
+	ListCell *cell;
+
+	foreach (cell, batch->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk && shape_is_time(batch, (Node *) entry->expr, stream))
+			return conditions_upper_bound(reader->query, rtindex, entry->resno, stream->time_type);
+	}
+	return NULL;
+}
+
+/* Puts the answer in the place of the view's query. */
+static void
+answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const ContinuousView *view)
+{
+	Query *batch = copyObject(entry->subquery);
+	Demand demand = {.columns = columns_used(reader->query, rtindex, reader->wanted)};
+	List *parts;
+	Shape shape;
+	ListCell *cell;
+
+	shape_of_query(batch, &shape);
+	if (shape.refusal)
+		return;
+	demand.until = reader_bound(reader, rtindex, batch, &shape.stream);
+	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
+	foreach (cell, tail_queries(batch, view, &shape, &demand))
+		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
+	entry->subquery = union_all(parts);
+}
+
+static bool answer_walker(Node *node, void *reader);
+
+/* Answers the views that the query reads; true if there are any. */
+static bool
+answer_query(Query *query, const Columns *wanted)
+{
+	Reader reader = {query, wanted, false};
+
+	(void) query_tree_walker(query, answer_walker, &reader,
+							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
+	return reader.answered;
+}
+
 static void
 answer_subquery(Reader *reader, RangeTblEntry *entry)
 {
-	Columns *wanted =
-		columns_used(reader->query, entry_index(reader->query, entry), reader->wanted);
+	int rtindex = entry_index(reader->query, entry);
 	ContinuousView view;
 
 	if (is_answerable(entry, &view))
 	{
-		answer_entry(entry, &view, wanted);
+		answer_entry(reader, entry, rtindex, &view);
 		reader->answered = true;
 	}
-	else if (answer_query(entry->subquery, wanted))
+	else if (answer_query(entry->subquery, columns_used(reader->query, rtindex, reader->wanted)))
 		reader->answered = true;
 }
 
