@@ -207,6 +207,11 @@ CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_t
 COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
     IS 'in plans of continuous views: the first event time of the live tail, less a lookback';
 
+CREATE FUNCTION tidemark.written_here(xmin xid) RETURNS boolean
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'tidemark_written_here';
+COMMENT ON FUNCTION tidemark.written_here(xid)
+    IS 'in corrections of continuous views: has this transaction written the row that has this xmin?';
+
 CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
 COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval)

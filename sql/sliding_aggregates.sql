@@ -11,7 +11,7 @@ DO $$ BEGIN PERFORM tidemark.create_stream('slide_stream', 't', allowed_delay =>
 -- ties of event time, nulls, what is special in each type, equal values that don't look the same
 SELECT setseed(0.4);
 INSERT INTO slide_stream
-SELECT timestamp '2026-01-01' + (random() * 150)::int * interval '1 s', (random() * 3)::int, id,
+SELECT timestamp '2026-01-01' + (random() * 100)::int * interval '1 s', (random() * 3)::int, id,
     CASE WHEN v < 0.8 THEN random() < 0.7 END,
     CASE WHEN v < 0.8 THEN random() * 60000 - 30000 END,
     CASE WHEN v < 0.8 THEN (random() - 0.5) * 4e9 END,
@@ -31,27 +31,28 @@ SELECT timestamp '2026-01-01' + (random() * 150)::int * interval '1 s', (random(
     CASE WHEN v < 0.1 THEN 'empty' WHEN v < 0.8 THEN int4range((random() * 5)::int, 5 + (random() * 5)::int) END,
     CASE WHEN v < 0.8 THEN lpad(((random() * 1e18)::int8)::bit(60)::text, 70, '0')::bit(70) END,
     CASE WHEN v < 0.8 THEN decode(md5(random()::text), 'hex') END
-FROM (SELECT id, random() AS v FROM generate_series(1, 600) id) q;
+FROM (SELECT id, random() AS v FROM generate_series(1, 400) id) q;
 
 -- For a call and a frame: does a plan have it sliding, and how many rows differ from PostgreSQL's own? `named` asks by sliding_window's name
 -- (which is null over no rows).
 CREATE FUNCTION slide(call text, frame text, named text DEFAULT NULL) RETURNS TABLE (sliding boolean, wrong bigint) LANGUAGE plpgsql AS $$
 DECLARE
-    over_w text := 'SELECT id, %s::text AS v FROM slide_stream WINDOW w AS (PARTITION BY k ORDER BY t %s)';
+    over_w text := 'SELECT array_agg(v ORDER BY id) FROM (SELECT id, %s::text AS v FROM slide_stream WINDOW w AS (PARTITION BY k ORDER BY t %s)) q';
     stock_query text := format(over_w, replace(call, '@', 'OVER w'), frame);
     query text := format(over_w, replace(CASE WHEN named LIKE '%@%' THEN named ELSE coalesce('tidemark.sliding_window(' || named || ') @', call) END, '@', 'OVER w'), frame);
     line text;
+    slid text[];
+    stock text[];
 BEGIN
     sliding := false;
     FOR line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS off) ' || query LOOP
         sliding := sliding OR line LIKE '%sliding_window(%';
     END LOOP;
-    EXECUTE 'CREATE TEMP TABLE slid AS ' || query;
+    EXECUTE query INTO slid;
     SET LOCAL tidemark.sliding_aggregates = off;
-    EXECUTE 'CREATE TEMP TABLE stock AS ' || stock_query;
+    EXECUTE stock_query INTO stock;
     SET LOCAL tidemark.sliding_aggregates = on;
-    SELECT count(*) INTO wrong FROM ((TABLE slid EXCEPT ALL TABLE stock) UNION ALL (TABLE stock EXCEPT ALL TABLE slid)) q;
-    DROP TABLE slid, stock;
+    SELECT count(*) INTO wrong FROM unnest(slid, stock) q (a, b) WHERE a IS DISTINCT FROM b;
     RETURN NEXT;
 END $$;
 
@@ -152,16 +153,29 @@ SELECT call, sliding, wrong FROM (VALUES
     (8, 'first_value(x) @', 'RANGE ''7 s'' PRECEDING')) c (number, call, frame), LATERAL slide(call, frame) ORDER BY number;
 
 -- where it can be seen; off; and not over other tables
+CREATE FUNCTION window_calls(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS off) ' || query LOOP
+        RETURN QUERY SELECT m[1] FROM regexp_matches(line, '((?:tidemark\.)?\w+\([^()]*(?:\([^()]*\))*[^()]*\)) (?:FILTER \(.*\) )?OVER', 'g') m;
+    END LOOP;
+END $$;
 CREATE TABLE slide_plain AS TABLE slide_stream;
 CREATE VIEW slide_view AS SELECT k, t, max(n) OVER (PARTITION BY k ORDER BY t RANGE '5 s' PRECEDING) AS m FROM slide_stream;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_stream;
+SELECT window_calls('SELECT max(n) OVER w, min(s) FILTER (WHERE b) OVER w, count(*) OVER w FROM slide_stream WINDOW w AS (ORDER BY t RANGE ''5 s'' PRECEDING)');
 SELECT pg_get_viewdef('slide_view') LIKE '%sliding_window%' AS in_the_definition;
 SET tidemark.sliding_aggregates = off;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_stream;
+SELECT window_calls('SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_stream');
 RESET tidemark.sliding_aggregates;
-EXPLAIN (VERBOSE, COSTS off) SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_plain;
+SELECT window_calls('SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_plain');
 -- at every level of a query
-SELECT count(*) FROM (SELECT m FROM slide_view UNION ALL SELECT max(n) OVER (ORDER BY t RANGE '5 s' PRECEDING) FROM slide_plain) q;
+SELECT window_calls('SELECT m FROM slide_view UNION ALL SELECT max(n) OVER (ORDER BY t RANGE ''5 s'' PRECEDING) FROM slide_plain');
+
+-- results may be out of range
+SELECT tidemark.sliding_window(NULL::numeric, 'sum(numeric)'::regprocedure, v) FROM (VALUES (repeat('9', 131072)::numeric), (1)) q (v);
+SELECT tidemark.sliding_window(NULL::money, 'sum(money)'::regprocedure, v) FROM (VALUES ('92233720368547758.07'::money), ('0.01')) q (v);
+SELECT tidemark.sliding_window(NULL::interval, 'sum(interval)'::regprocedure, v) FROM (VALUES ('178000000 years'::interval), ('178000000 years')) q (v);
 
 -- called by name: only with what the aggregate takes and gives
 SELECT DISTINCT tidemark.sliding_window(NULL::int, 'max(int)'::regprocedure, x) OVER (ROWS 1 PRECEDING) FROM generate_series(1, 3) x ORDER BY 1;
@@ -199,7 +213,7 @@ SELECT tidemark.wait_until_maintained('slide_view');
 SELECT count(*) FROM tidemark.verify('slide_view');
 
 DROP VIEW slide_view;
-DROP FUNCTION slide, slide_distinct;
+DROP FUNCTION slide, slide_distinct, window_calls;
 DROP TABLE slide_plain, slide_stream, frames;
 DROP AGGREGATE slide_secret(int), slide_join(text), slide_join_nulls(text), slide_join_from(text), slide_append(int), slide_append_combined(anycompatible), slide_count(int);
 DROP FUNCTION slide_join, slide_join_nulls, slide_join_states, slide_final;

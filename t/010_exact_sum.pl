@@ -1,5 +1,6 @@
 # Exact sums of floats against Python's math.fsum and integers, bit for bit: many random doubles of all
-# magnitudes, cancellation, halfway cases, ends of the range, after deletions, through windows, in parallel.
+# magnitudes, cancellation, halfway cases, ends of the range, in any order, after deletions, through windows, in parallel,
+# in a continuous view. scripts/bench exactness does it with 1,000,000.
 use strict;
 use warnings;
 
@@ -15,6 +16,7 @@ note("seed $seed");
 
 my $node = PostgreSQL::Test::Cluster->new('exact_sum');
 $node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'tidemark'\nmax_worker_processes = 16\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
 
@@ -80,6 +82,15 @@ compare('(SELECT 0 AS g, x FROM wide UNION ALL SELECT 0, -x FROM wide WHERE i > 
 	'... nearly all cancelled');
 compare('(SELECT i / 10 AS g, x FROM (SELECT i, x FROM wide UNION ALL
 		SELECT (i * 7919::int8 % 100000)::int, -x FROM wide) u) s', '... and mixed with opposites');
+
+# The rows' order doesn't matter.
+my ($whole) = split(/\n/, reference('SELECT 0, x FROM wide'));
+foreach my $order ('i DESC', 'x', 'abs(x)', 'md5(i::text)')
+{
+	is( results(qq{SELECT 0, encode(float8send(tidemark.exact_sum(x ORDER BY $order)), 'hex'),
+			encode(float8send(tidemark.exact_avg(x ORDER BY $order)), 'hex') FROM wide}),
+		$whole, "in the order of $order");
+}
 
 # What is left of a window is what a sum over the rest gives.
 my $slid = results(
@@ -166,6 +177,35 @@ is( results(
 			encode(float8send(tidemark.exact_avg(x)), 'hex') FROM narrow GROUP BY g}),
 	reference('SELECT g, x::float8 FROM narrow', 'float4'),
 	'float4');
+
+# In a continuous view: its rows, those of its query, and sums over each frame, as rows come, late ones too, and go.
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE arriving AS SELECT timestamp '2026-01-01' + i * interval '1 s' AS t, i, i % 3 AS k,
+			(random() - 0.5) * power(2::float8, floor(random() * 2000 - 1000)) AS x FROM generate_series(1, 3000) i;
+	CREATE TABLE doubles (LIKE arriving);
+	SELECT tidemark.create_stream('doubles', 't');
+	CREATE VIEW sums AS SELECT t, i, sum(x) OVER w AS sum, avg(x) OVER w AS avg FROM doubles
+		WINDOW w AS (PARTITION BY k ORDER BY t RANGE BETWEEN '200 s' PRECEDING AND CURRENT ROW);
+	SELECT tidemark.make_continuous('sums')});
+foreach my $step (
+	[ 'half of the rows', 'INSERT INTO doubles SELECT * FROM arriving WHERE i % 2 = 0 ORDER BY random()' ],
+	[ 'the other half, late', 'INSERT INTO doubles SELECT * FROM arriving WHERE i % 2 = 1 ORDER BY random()' ],
+	[ 'half of them deleted', q{DELETE FROM doubles WHERE hashint4(i) % 2 = 0} ])
+{
+	my ($what, $statement) = @$step;
+	my $bits = q{COPY (SELECT i, encode(float8send(sum), 'hex'), encode(float8send(avg), 'hex') FROM sums ORDER BY i::text COLLATE "C") TO STDOUT};
+
+	$node->safe_psql('postgres', $statement);
+	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('sums')});
+	my $maintained = $node->safe_psql('postgres', $bits);
+	ok($node->safe_psql('postgres', "SET tidemark.use_continuous = off; $bits") eq $maintained,
+		"$what: the view and its query");
+	ok( $maintained eq reference(
+			q{SELECT a.i, b.x FROM doubles a JOIN doubles b ON b.k = a.k AND b.t BETWEEN a.t - interval '200 s' AND a.t}),
+		'... and the frames\' sums');
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('sums')}), '0', 'verified');
 
 $node->stop;
 done_testing();

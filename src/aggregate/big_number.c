@@ -6,11 +6,11 @@
  * two to six digits; multiplication and division are the schoolbook's (Knuth, The Art of Computer
  * Programming, volume 2, section 4.3.1).
  *
- * Rounding is right by construction, not by an error bound: a ratio is divided out to at least 110
- * bits and we know whether anything is left over, which is all that rounding to 53 bits has to
- * know. A root is the integer root of such a quotient: at least 55 bits, and whether anything is
- * left over of either step. floor(sqrt(r)) = floor(sqrt(floor(r))), so nothing is lost between
- * them.
+ * Rounding is right by construction, not by an error bound: a ratio is divided out to 63 bits or
+ * more and we know whether anything is left over, which is all that rounding to 53 bits has to
+ * know. A root is the integer root of a quotient of 110 bits or more: at least 55 bits, and whether
+ * anything is left over of either step. floor(sqrt(r)) = floor(sqrt(floor(r))), so nothing is lost
+ * between them.
  */
 #include "tidemark.h"
 
@@ -21,9 +21,12 @@
 
 #include "aggregate/big_number.h"
 
-/* A quotient has 111 or 112 bits, or one less to make its exponent even. */
-#define QUOTIENT_BITS 111
-#define QUOTIENT_DIGITS 4
+/*
+ * The digits of a quotient, enough for 53 bits and to round them: 63 or 64 bits, and for a root 111
+ * or 112, or one less to make the exponent even.
+ */
+#define RATIO_DIGITS 2
+#define RADICAND_DIGITS 4
 
 /* (high * 2^64 + low + a fraction) * 2^exponent; more: the fraction isn't zero */
 typedef struct Quotient
@@ -292,12 +295,13 @@ add_back(uint32 *dividend, const uint32 *divisor, int count)
 
 /*
  * Knuth's algorithm D: the divisor has two digits or more, and its first bit set; the dividend has
- * QUOTIENT_DIGITS more, the first less than the divisor's. The rest is left in the dividend.
+ * as many more as the quotient, and starts with less than the divisor. The rest is left in the
+ * dividend.
  */
 static void
-divide(uint32 *dividend, const uint32 *divisor, int count, uint32 *quotient)
+divide(uint32 *dividend, const uint32 *divisor, int count, uint32 *quotient, int quotient_digits)
 {
-	for (int i = QUOTIENT_DIGITS - 1; i >= 0; i--)
+	for (int i = quotient_digits - 1; i >= 0; i--)
 	{
 		uint64 digit = estimate_digit(dividend + i, divisor, count);
 
@@ -319,36 +323,36 @@ any_digit(const uint32 *digit, int count)
 	return false;
 }
 
-/* The ratio of two magnitudes other than zero, to QUOTIENT_BITS. */
+/* The ratio of two magnitudes other than zero, to so many digits. */
 static void
-divide_numbers(const BigNumber *dividend, const BigNumber *divisor, bool even_exponent,
-			   Quotient *result)
+divide_numbers(const BigNumber *dividend, const BigNumber *divisor, int digits, Quotient *result)
 {
-	uint32 left[BIG_DIGITS + QUOTIENT_DIGITS];
+	uint32 left[BIG_DIGITS + RADICAND_DIGITS];
 	uint32 right[BIG_DIGITS];
-	uint32 digit[QUOTIENT_DIGITS];
-	int shift = QUOTIENT_BITS - bit_length(dividend) + bit_length(divisor);
+	uint32 digit[RADICAND_DIGITS] = {0};
+	int bits = digits == RATIO_DIGITS ? 63 : 111;
+	int shift = bits - bit_length(dividend) + bit_length(divisor);
 	int count = divisor->count;
 
 	result->exponent = dividend->exponent - divisor->exponent - shift;
-	if (even_exponent && (result->exponent & 1))
+	if (digits == RADICAND_DIGITS && (result->exponent & 1))
 	{
 		shift--;
 		result->exponent++;
 	}
 	if (count == 1)
 	{
-		result->more = shift_digits(dividend, shift, left, QUOTIENT_DIGITS + 1);
-		result->more |= divide_by_digit(left, QUOTIENT_DIGITS + 1, divisor->digit[0]) != 0;
-		memcpy(digit, left, sizeof(digit));
+		result->more = shift_digits(dividend, shift, left, digits + 1);
+		result->more |= divide_by_digit(left, digits + 1, divisor->digit[0]) != 0;
+		memcpy(digit, left, digits * sizeof(uint32));
 	}
 	else
 	{
 		int scale = 31 - pg_leftmost_one_pos32(divisor->digit[count - 1]);
 
 		(void) shift_digits(divisor, scale, right, count);
-		result->more = shift_digits(dividend, shift + scale, left, count + QUOTIENT_DIGITS);
-		divide(left, right, count, digit);
+		result->more = shift_digits(dividend, shift + scale, left, count + digits);
+		divide(left, right, count, digit, digits);
 		result->more |= any_digit(left, count);
 	}
 	result->high = (uint64) digit[3] << 32 | digit[2];
@@ -445,22 +449,15 @@ round_quotient(const Quotient *number, const FloatFormat *format)
 uint64
 big_round(const BigNumber *number, const FloatFormat *format)
 {
-	Quotient leading = {0};
-	int below = number->count - QUOTIENT_DIGITS; /* so many digits only matter if not zero */
+	Quotient leading;
+	int top = number->count - 1;
 
 	if (big_is_zero(number))
 		return 0;
-	for (int i = Max(below, 0); i < number->count; i++)
-	{
-		int place = i - Max(below, 0);
-
-		if (place >= 2)
-			leading.high |= (uint64) number->digit[i] << 32 * (place - 2);
-		else
-			leading.low |= (uint64) number->digit[i] << 32 * place;
-	}
-	leading.more = any_digit(number->digit, Max(below, 0));
-	leading.exponent = number->exponent + 32 * Max(below, 0);
+	leading.high = (uint64) number->digit[top] << 32 | (top >= 1 ? number->digit[top - 1] : 0);
+	leading.low = (uint64) (top >= 2 ? number->digit[top - 2] : 0) << 32;
+	leading.more = top >= 3 && any_digit(number->digit, top - 2);
+	leading.exponent = number->exponent + 32 * (top - 3);
 	return round_quotient(&leading, format);
 }
 
@@ -485,13 +482,14 @@ round_ratio(const BigNumber *dividend, const BigNumber *divisor, bool root)
 {
 	Quotient quotient;
 
-	Assert(!big_is_zero(divisor) && !divisor->negative);
+	Assert(!big_is_zero(divisor));
 	if (big_is_zero(dividend))
 		return 0.0;
-	divide_numbers(dividend, divisor, root, &quotient);
+	divide_numbers(dividend, divisor, root ? RADICAND_DIGITS : RATIO_DIGITS, &quotient);
 	if (root)
 		take_root(&quotient);
-	return make_float8(round_quotient(&quotient, &float8_format), dividend->negative);
+	return make_float8(round_quotient(&quotient, &float8_format),
+					   dividend->negative != divisor->negative);
 }
 
 float8

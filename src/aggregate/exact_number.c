@@ -106,6 +106,22 @@ exact_number_cover(ExactNumber *number, MemoryContext context, int first, int la
 	number->words = last - first + 1;
 }
 
+/* Puts a word above the last one, which has no bit to spare any more. */
+void
+exact_number_widen(ExactNumber *number, MemoryContext context)
+{
+	exact_number_cover(number, context, number->base, number->base + number->words);
+}
+
+/* exact_number_step when not all the words are there. */
+void
+exact_number_step_beyond(ExactNumber *number, MemoryContext context, int count, uint64 low,
+						 uint64 middle, uint64 high, int place, bool subtract)
+{
+	exact_number_cover(number, context, place, place + count - 1);
+	exact_number_step(number, context, count, low, middle, high, place, subtract);
+}
+
 /* Another number of the same unit. Both keep the invariant, so the last words don't overflow. */
 void
 exact_number_merge(ExactNumber *number, MemoryContext context, const ExactNumber *other)
@@ -130,7 +146,7 @@ exact_number_merge(ExactNumber *number, MemoryContext context, const ExactNumber
 		carry = overflow | (word[i] < carry);
 	}
 	if ((word[number->words - 1] + (UINT64CONST(1) << 62)) >> 63)
-		exact_number_cover(number, context, number->base, number->base + number->words);
+		exact_number_widen(number, context);
 }
 
 void
@@ -187,7 +203,7 @@ exact_number_read(ExactNumber *number, MemoryContext context, int places, String
 	for (int i = 0; i < words; i++)
 		word[i] = pq_getmsgint64(buf);
 	if ((word[words - 1] + (UINT64CONST(1) << 62)) >> 63)
-		exact_number_cover(number, context, base, base + words);
+		exact_number_widen(number, context);
 }
 
 /* ---------- special values ---------- */

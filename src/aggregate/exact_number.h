@@ -92,20 +92,43 @@ extern bool exact_specials_sum(const ExactSpecials *specials, float8 *result);
 
 /* For the functions below: what is rare. */
 extern void exact_number_cover(ExactNumber *number, MemoryContext context, int first, int last);
+extern void exact_number_step_beyond(ExactNumber *number, MemoryContext context, int count,
+									 uint64 low, uint64 middle, uint64 high, int place,
+									 bool subtract);
+extern void exact_number_widen(ExactNumber *number, MemoryContext context);
 extern bool float_parts_rare(float8 value, FloatParts *parts);
 
-/* Takes a value apart. False when it isn't finite or is zero. */
+/* Is it neither subnormal, zero, infinite nor NaN? */
 static inline bool
-float_parts(float8 value, FloatParts *parts)
+float_is_normal(float8 value)
 {
 	uint64 bits;
 
 	memcpy(&bits, &value, sizeof(bits));
-	parts->exponent = (int) (bits >> 52) & 0x7ff;
-	if (unlikely(parts->exponent == 0 || parts->exponent == 0x7ff))
+	return (((bits >> 52) + 1) & 0x7ff) > 1;
+}
+
+/* Takes a normal number apart. */
+static inline FloatParts
+float_parts_of_normal(float8 value)
+{
+	FloatParts parts;
+	uint64 bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	parts.magnitude = (bits & UINT64CONST(0xfffffffffffff)) | (UINT64CONST(1) << 52);
+	parts.exponent = (int) (bits >> 52) & 0x7ff;
+	parts.negative = bits >> 63;
+	return parts;
+}
+
+/* Takes any value apart. False when it isn't finite or is zero. */
+static inline bool
+float_parts(float8 value, FloatParts *parts)
+{
+	if (unlikely(!float_is_normal(value)))
 		return float_parts_rare(value, parts);
-	parts->magnitude = (bits & UINT64CONST(0xfffffffffffff)) | (UINT64CONST(1) << 52);
-	parts->negative = bits >> 63;
+	*parts = float_parts_of_normal(value);
 	return true;
 }
 
@@ -115,38 +138,56 @@ exact_number_words(ExactNumber *number)
 	return likely(number->capacity == 0) ? number->word.here : number->word.elsewhere;
 }
 
-/* Adds count words, the first at place, or takes them away. The last must be below 2^61. */
-static inline void
-exact_number_step(ExactNumber *number, MemoryContext context, const uint64 *addend, int count,
-				  int place, bool subtract)
+/* *word += value + carry. Returns the carry out of it; carry is 0 or 1. */
+static inline uint64
+exact_number_add_word(uint64 *word, uint64 value, uint64 carry)
 {
-	uint64 mask = -(uint64) subtract; /* a ^ mask, and 1 carried in, negates without a branch */
-	uint64 carry = subtract;
+	uint64 sum = *word + value;
+	uint64 result = sum + carry;
+
+	*word = result;
+	return (uint64) (sum < value) | (uint64) (result < carry);
+}
+
+/*
+ * Adds count words (2 or 3), the first at place, or takes them away. The last must be below 2^61.
+ * Written out, not as a loop, and the addend negated before the sum is read, so that only the
+ * carry makes one word wait for the other.
+ */
+static inline void
+exact_number_step(ExactNumber *number, MemoryContext context, int count, uint64 low, uint64 middle,
+				  uint64 high, int place, bool subtract)
+{
+	uint64 sign = -(uint64) subtract; /* what is above the addend; a ^ sign, plus one, negates */
+	uint64 carry;
 	uint64 *word;
 	int end;
-	int i;
+	int i = count;
 
 	if (unlikely(place < number->base || place + count > number->base + number->words))
-		exact_number_cover(number, context, place, place + count - 1);
-
+	{
+		exact_number_step_beyond(number, context, count, low, middle, high, place, subtract);
+		return;
+	}
 	word = exact_number_words(number) + (place - number->base);
 	end = number->base + number->words - place;
-	for (i = 0; i < count; i++)
-	{
-		uint64 sum = word[i] + (addend[i] ^ mask);
-		uint64 overflow = sum < word[i];
 
-		word[i] = sum + carry;
-		carry = overflow | (word[i] < carry);
-	}
-	for (; i < end && mask + carry != 0; i++)
+	high = (high ^ sign) + (subtract & (low == 0) & (middle == 0));
+	middle = (middle ^ sign) + (subtract & (low == 0));
+	low = (low ^ sign) + subtract;
+	carry = exact_number_add_word(&word[0], low, 0);
+	carry = exact_number_add_word(&word[1], middle, carry);
+	if (count == 3)
+		carry = exact_number_add_word(&word[2], high, carry);
+
+	/* Above: one more, one less, or a sign and a carry that cancel. */
+	for (; i < end && sign + carry != 0; i++)
 	{
-		/* above the addend, its sign and the carry are one more or one less, or cancel */
-		word[i] += mask + carry;
-		carry = mask ? word[i] != PG_UINT64_MAX : word[i] == 0;
+		word[i] += sign + carry;
+		carry = sign ? word[i] != PG_UINT64_MAX : word[i] == 0;
 	}
 	if (i == end && unlikely((word[end - 1] + (UINT64CONST(1) << 62)) >> 63))
-		exact_number_cover(number, context, number->base, number->base + number->words);
+		exact_number_widen(number, context);
 }
 
 static inline void
@@ -155,9 +196,10 @@ exact_number_add_float(ExactNumber *number, MemoryContext context, const FloatPa
 {
 	int exponent = value->exponent + EXACT_SUM_SHIFT;
 	int shift = exponent & 63;
-	uint64 addend[2] = {value->magnitude << shift, value->magnitude >> 1 >> (63 - shift)};
 
-	exact_number_step(number, context, addend, 2, exponent >> 6, value->negative ^ subtract);
+	exact_number_step(number, context, 2, value->magnitude << shift,
+					  value->magnitude >> 1 >> (63 - shift), 0, exponent >> 6,
+					  value->negative ^ subtract);
 }
 
 /* The 128 bits of a product. */
@@ -186,13 +228,10 @@ exact_number_add_product(ExactNumber *number, MemoryContext context, const Float
 	int shift = exponent & 63;
 	uint64 low;
 	uint64 high;
-	uint64 addend[3];
 
 	multiply_words(a->magnitude, b->magnitude, &low, &high);
-	addend[0] = low << shift;
-	addend[1] = high << shift | low >> 1 >> (63 - shift);
-	addend[2] = high >> 1 >> (63 - shift);
-	exact_number_step(number, context, addend, 3, exponent >> 6,
+	exact_number_step(number, context, 3, low << shift, high << shift | low >> 1 >> (63 - shift),
+					  high >> 1 >> (63 - shift), exponent >> 6,
 					  a->negative ^ b->negative ^ subtract);
 }
 

@@ -29,6 +29,17 @@ exact_sum_free(ExactSum *sum)
 	sum->count = 0;
 }
 
+void
+exact_sum_step_rare(ExactSum *sum, float8 value, bool subtract)
+{
+	FloatParts parts;
+
+	if (float_parts(value, &parts))
+		exact_number_add_float(&sum->number, sum->context, &parts, subtract);
+	else
+		exact_specials_step(&sum->specials, sum->context, value, subtract);
+}
+
 /* ---------- results ---------- */
 
 /* Is the sum -0? Asked when it is zero. */
@@ -110,6 +121,9 @@ exact_sum_read(ExactSum *sum, MemoryContext context, StringInfo buf)
 {
 	exact_sum_init(sum, context);
 	sum->count = pq_getmsgint64(buf);
+	if (sum->count < 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("invalid representation of an exact sum")));
 	exact_specials_read(&sum->specials, context, buf);
 	exact_number_read(&sum->number, context, EXACT_SUM_PLACES, buf);
 }

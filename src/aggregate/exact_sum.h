@@ -47,15 +47,21 @@ extern void exact_sum_write(const ExactSum *sum, StringInfo buf);
 /* Makes sum what exact_sum_write wrote. Raises an error when buf holds something else. */
 extern void exact_sum_read(ExactSum *sum, MemoryContext context, StringInfo buf);
 
+/* For the functions below: what is no normal number. */
+extern void exact_sum_step_rare(ExactSum *sum, float8 value, bool subtract);
+
 static inline void
 exact_sum_step(ExactSum *sum, float8 value, bool subtract)
 {
 	FloatParts parts;
 
-	if (likely(float_parts(value, &parts)))
-		exact_number_add_float(&sum->number, sum->context, &parts, subtract);
-	else
-		exact_specials_step(&sum->specials, sum->context, value, subtract);
+	if (unlikely(!float_is_normal(value)))
+	{
+		exact_sum_step_rare(sum, value, subtract);
+		return;
+	}
+	parts = float_parts_of_normal(value);
+	exact_number_add_float(&sum->number, sum->context, &parts, subtract);
 }
 
 static inline void

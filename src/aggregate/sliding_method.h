@@ -50,7 +50,7 @@ extern SlidingAggregate *sliding_make(const SlidingAggregate *call, Size size,
 extern const char *sliding_own_name(Oid function);
 
 /* For load functions: raises the error that says the bytes are none of ours. */
-extern void sliding_bad_bytes(void) pg_attribute_noreturn();
+extern void sliding_bad_bytes(void);
 
 /* The methods, each in the file of that name. */
 extern SlidingAggregate *sliding_counts_prepare(const SlidingAggregate *call);

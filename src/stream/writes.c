@@ -34,6 +34,7 @@
 typedef struct LateTimes
 {
 	Ticks guard;
+	bool inserted; /* rows were inserted, none changed or deleted */
 	Ticks *times;
 	int n;
 	int size;
@@ -90,7 +91,7 @@ end_write(Oid stream, LateTimes *late)
 	if (views != NIL)
 		frontier_lock_tables(stream);
 	foreach (cell, views)
-		correct_view(lfirst_oid(cell), late->times, late->n);
+		correct_view(lfirst_oid(cell), late->times, late->n, late->inserted);
 	pfree(late->times);
 }
 
@@ -99,6 +100,7 @@ writes_happened(Oid stream, Ticks *times, int n)
 {
 	LateTimes late = begin_write(stream);
 
+	late.inserted = true;
 	for (int i = 0; i < n; i++)
 		note_time(&late, times[i]);
 	end_write(stream, &late);
@@ -196,6 +198,7 @@ tidemark_on_write(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	}
 	late = begin_write(stream.relid);
+	late.inserted = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 	note_transition_table(&late, trigger->tg_oldtable, trigger->tg_relation, &stream);
 	note_transition_table(&late, trigger->tg_newtable, trigger->tg_relation, &stream);
 	end_write(stream.relid, &late);
@@ -220,6 +223,7 @@ tidemark_on_replicated_row(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	attnum = time_attnum_in(trigger->tg_relation, &stream);
 	late = begin_write(stream.relid);
+	late.inserted = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 	note_slot(&late, trigger->tg_trigslot, attnum, stream.time_type);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		note_slot(&late, trigger->tg_newslot, attnum, stream.time_type);

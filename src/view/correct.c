@@ -9,7 +9,8 @@
  *      |----|~~~~~~~|               |~~~~~~~|~~~~ ... ~~~~~~~~~|-----> live tail
  *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier; without a lookahead
  *
- * Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
+ * Where rows were inserted and the view's windows are partitioned by what is in its result, only the results of those rows'
+ * keys change (view/keys.c). Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
  *
  * Invariants: the view's correction lock is held until commit; the snapshot is taken after it, and after the locks on
  * the tables that are read: one older than a rewrite of a table (ALTER TABLE) would find it empty. So every
@@ -36,6 +37,7 @@
 #include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
+#include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
 
@@ -97,30 +99,51 @@ stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
 	return end;
 }
 
-/* Computes the rows in [from, to] anew; returns how many there are more. */
+/* Computes the rows in [from, to] that have these keys (NIL: all) anew; returns how many there are more. */
 static int64
-recompute(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from, Ticks to)
+recompute(const ContinuousView *view, const Shape *shape, Query *batch, const List *keys,
+		  Ticks from, Ticks to)
 {
-	int64 deleted = materialised_delete(view, shape->stream.time_type, from, to);
+	int64 deleted = materialised_delete(view, shape->stream.time_type, from, to, keys);
 
 	return (int64) materialised_append(view, shape, copyObject(batch), from, to) - deleted;
 }
 
+/* What was written, that a view is corrected for. */
+typedef struct Written
+{
+	const Ticks *times; /* sorted */
+	int n;
+	bool inserted; /* and nothing else was done */
+} Written;
+
 static int64
 recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch,
-					const Ticks *times, int n, Ticks frontier)
+					const Written *written, Ticks frontier)
 {
-	MemoryContext scratch =
-		AllocSetContextCreate(CurrentMemoryContext, "tidemark correction", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(scratch);
+	const Ticks *times = written->times;
+	int n = written->n;
+	MemoryContext scratch;
+	MemoryContext old;
 	int64 change = 0;
+	List *keys = NIL;
+	bool none = false;
 
+	if (written->inserted)
+		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, &none);
+	if (none)
+		n = 0;
+	batch = copyObject(batch);
+	keys_restrict(batch, keys);
+	scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark correction", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
 	for (int next = 0; next < n && reach_begin(shape, times[next]) <= frontier;)
 	{
 		Ticks from = reach_begin(shape, times[next]);
 		Ticks to = stretch_end(shape, times, n, &next);
 
-		change += recompute(view, shape, batch, from, Min(to, frontier));
+		change += recompute(view, shape, batch, keys, from, Min(to, frontier));
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
@@ -135,7 +158,7 @@ start_anew(const ContinuousView *view, const Frontier *frontier)
 	Stream stream;
 
 	if (stream_lookup(view->stream, &stream))
-		(void) materialised_delete(view, stream.time_type, TICKS_MIN, TICKS_MAX);
+		(void) materialised_delete(view, stream.time_type, TICKS_MIN, TICKS_MAX, NIL);
 	materialised_changed(view->relid, TICKS_MIN, -frontier->rows, 1);
 }
 
@@ -178,8 +201,8 @@ begin_correction(Oid relid, ContinuousView *view, Frontier *frontier)
  * returned, and nothing has been done; other errors are raised.
  */
 static ErrorData *
-try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, const Ticks *times,
-			  int n, Ticks frontier)
+try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, const Written *written,
+			  Ticks frontier)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -189,7 +212,7 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int64 change = recompute_stretches(view, shape, batch, times, n, frontier);
+		int64 change = recompute_stretches(view, shape, batch, written, frontier);
 
 		materialised_changed(view->relid, frontier, change, 1);
 		ReleaseCurrentSubTransaction();
@@ -218,7 +241,7 @@ static void
 retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorData *error)
 {
 	Oid type = shape->stream.time_type;
-	int64 deleted = materialised_delete(view, type, from, TICKS_MAX);
+	int64 deleted = materialised_delete(view, type, from, TICKS_MAX, NIL);
 
 	materialised_changed(view->relid, ticks_minus(from, 1), -deleted, 1);
 	ereport(WARNING,
@@ -235,8 +258,9 @@ say_where(void *view)
 }
 
 void
-correct_view(Oid relid, const Ticks *times, int n)
+correct_view(Oid relid, const Ticks *times, int n, bool inserted)
 {
+	Written written = {.times = times, .n = n, .inserted = inserted};
 	ErrorContextCallback where = {
 		.previous = error_context_stack, .callback = say_where, .arg = &relid};
 	ContinuousView view;
@@ -256,7 +280,7 @@ correct_view(Oid relid, const Ticks *times, int n)
 			ErrorData *error;
 
 			shape_require(&shape, get_rel_name(relid));
-			error = try_recompute(&view, &shape, batch, times, n, frontier.frontier);
+			error = try_recompute(&view, &shape, batch, &written, frontier.frontier);
 			if (error)
 				retreat(&view, &shape, reach_begin(&shape, times[0]), error);
 		}

@@ -8,9 +8,10 @@
 
 /*
  * Corrects the materialised part of a view after rows with these event times (sorted) of its stream
- * were written or deleted by this transaction. Takes the view's correction lock.
+ * were written or deleted by this transaction. inserted: they are all there still, as a statement wrote them that changed
+ * and deleted none. Takes the view's correction lock.
  */
-extern void correct_view(Oid view, const Ticks *times, int n);
+extern void correct_view(Oid view, const Ticks *times, int n, bool inserted);
 
 /* The view's stream was emptied by TRUNCATE. */
 extern void correct_truncated(Oid view);

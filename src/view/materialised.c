@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "view/answer.h"
+#include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
 
@@ -244,15 +245,44 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	return materialised_receive(view, run_query, slice);
 }
 
-uint64
-materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to)
+/* " AND (c3 = ANY ($n) OR c3 IS NULL)" */
+static void
+append_key_condition(StringInfo sql, const KeyValues *key, int parameter)
 {
-	Oid types[] = {time_type, time_type};
-	Datum bounds[] = {event_time_datum(time_type, from), event_time_datum(time_type, to)};
-	char *sql = psprintf("DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
-						 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
+	appendStringInfo(sql, " AND (c%d OPERATOR(%s.%s) ANY ($%d)", key->column,
+					 quote_identifier(strVal(linitial(key->equality))),
+					 strVal(lsecond(key->equality)), parameter);
+	if (key->with_null)
+		appendStringInfo(sql, " OR c%d IS NULL", key->column);
+	appendStringInfoChar(sql, ')');
+}
 
-	return catalog_execute(sql, 2, types, bounds, NULL);
+uint64
+materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
+					const List *keys)
+{
+	int n = 2 + list_length(keys);
+	Oid *types = palloc(n * sizeof(Oid));
+	Datum *values = palloc(n * sizeof(Datum));
+	StringInfoData sql;
+	ListCell *cell;
+
+	types[0] = types[1] = time_type;
+	values[0] = event_time_datum(time_type, from);
+	values[1] = event_time_datum(time_type, to);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
+					 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
+	foreach (cell, keys)
+	{
+		const KeyValues *key = lfirst(cell);
+		int i = 2 + foreach_current_index(cell);
+
+		types[i] = key->array_type;
+		values[i] = key->values;
+		append_key_condition(&sql, key, i + 1);
+	}
+	return catalog_execute(sql.data, n, types, values, NULL);
 }
 
 void

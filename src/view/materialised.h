@@ -26,8 +26,9 @@ extern uint64 materialised_receive(const ContinuousView *view, MaterialisedSourc
 extern uint64 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch,
 								  Ticks from, Ticks to);
 
-/* Deletes the rows with event times in [from, to]; returns how many. */
-extern uint64 materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to);
+/* Deletes the rows with event times in [from, to] and these keys (of keys.h; NIL: all); returns how many. */
+extern uint64 materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
+								  const List *keys);
 
 /* Empties it at once, for all snapshots. */
 extern void materialised_truncate(const ContinuousView *view);

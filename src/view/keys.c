@@ -1,0 +1,424 @@
+/*
+ * keys.c: which keys of a view a late row changes.
+ *
+ *   SELECT at, k, sum(x) OVER (PARTITION BY k, b ...), max(s) OVER (PARTITION BY k ...) FROM (SELECT *, ... OVER (PARTITION BY k ...) FROM stream)
+ *
+ * Every window of the query, at every level, is partitioned by k: rows with different k never meet. So a row that is
+ * inserted with k = 5 changes result rows with k = 5 only; and as k is a column of the result, the materialised ones are found
+ * by it. Such a column is traced from the top to the stream: at each level with windows, what it is made of has to be among each
+ * PARTITION BY; where no window is below, it may be any expression of the row.
+ *
+ * The keys themselves are those of the stream's rows at the late event times that this transaction has written, as the
+ * correction's snapshot sees them. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
+ * With several such columns each is restricted for itself, which takes in more than the combinations that occur.
+ */
+#include "tidemark.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_func.h"
+#include "parser/parse_node.h"
+#include "parser/parse_oper.h"
+#include "parser/parse_type.h"
+#include "parser/parsetree.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+#include "view/answer.h"
+#include "view/keys.h"
+
+/* With more event times or keys, all keys are taken to be touched. */
+#define MAX_TIMES 1000
+#define MAX_KEYS 1000
+
+/* A column of the result that all windows are partitioned by. */
+typedef struct KeyColumn
+{
+	AttrNumber column;
+	Expr *expression;		 /* over the columns of the stream */
+	SortGroupClause *clause; /* how PARTITION BY compares it */
+} KeyColumn;
+
+/* ---- the columns ----------------------------------------------------------------------------------- */
+
+static Query *
+stream_level(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	return input->rtekind == RTE_SUBQUERY ? stream_level(input->subquery) : query;
+}
+
+static bool
+has_windows(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	return query->hasWindowFuncs ||
+		   (input->rtekind == RTE_SUBQUERY && has_windows(input->subquery));
+}
+
+/* What PARTITION BY of the window compares the expression with; NULL: it is not among it. */
+static SortGroupClause *
+partition_clause(Query *level, const WindowClause *window, const Expr *expression)
+{
+	ListCell *cell;
+
+	foreach (cell, window->partitionClause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+
+		if (equal(get_sortgroupclause_expr(clause, level->targetList), expression))
+			return clause;
+	}
+	return NULL;
+}
+
+typedef struct PartitionContext
+{
+	Query *level;
+	const Expr *expression;
+	SortGroupClause *clause; /* of the last window that was looked at */
+} PartitionContext;
+
+/* True if there is a window function that is not partitioned by the expression. */
+static bool
+find_unpartitioned(Node *node, void *arg)
+{
+	PartitionContext *context = arg;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, WindowFunc))
+		return expression_tree_walker(node, find_unpartitioned, arg);
+	context->clause = partition_clause(context->level,
+									   list_nth_node(WindowClause, context->level->windowClause,
+													 ((WindowFunc *) node)->winref - 1),
+									   context->expression);
+	return context->clause == NULL;
+}
+
+/* An expression over a subquery's columns, as one over the subquery's input. */
+static Node *
+through_subquery(Node *node, void *subquery)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+		return copyObject(
+			(Node *) get_tle_by_resno(((Query *) subquery)->targetList, ((Var *) node)->varattno)
+				->expr);
+	return expression_tree_mutator(node, through_subquery, subquery);
+}
+
+/*
+ * The expression over the level's input, as one over the stream's columns; NULL if there is a window that is not
+ * partitioned by it. *clause is set if there is one that is.
+ */
+static Expr *
+trace_key(Query *level, Expr *expression, SortGroupClause **clause)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
+	PartitionContext context = {.level = level, .expression = expression};
+
+	if (expression_returns_set((Node *) expression))
+		return NULL;
+	if (level->hasWindowFuncs)
+	{
+		if (find_unpartitioned((Node *) level->targetList, &context))
+			return NULL;
+		*clause = context.clause;
+	}
+	if (input->rtekind != RTE_SUBQUERY)
+		return expression;
+	if (!IsA(expression, Var) && has_windows(input->subquery))
+		return NULL;
+	return trace_key(input->subquery,
+					 (Expr *) through_subquery((Node *) expression, input->subquery), clause);
+}
+
+static bool
+is_known(List *columns, Expr *expression)
+{
+	ListCell *cell;
+
+	foreach (cell, columns)
+		if (equal(((KeyColumn *) lfirst(cell))->expression, expression))
+			return true;
+	return false;
+}
+
+static List *
+key_columns(Query *batch)
+{
+	List *columns = NIL;
+	ListCell *cell;
+
+	foreach (cell, batch->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Oid type = exprType((Node *) entry->expr);
+		SortGroupClause *clause = NULL;
+		Expr *expression = entry->resjunk ? NULL : trace_key(batch, entry->expr, &clause);
+		KeyColumn *column;
+
+		/* of a row type, IS NULL means something else in SQL than in a plan */
+		if (expression == NULL || clause == NULL || is_known(columns, expression) ||
+			!OidIsValid(get_array_type(type)) || type_is_rowtype(type))
+			continue;
+		column = palloc(sizeof(KeyColumn));
+		column->column = entry->resno;
+		column->expression = expression;
+		column->clause = clause;
+		columns = lappend(columns, column);
+	}
+	return columns;
+}
+
+/* ---- their values ------------------------------------------------------------------------------------ */
+
+static List *
+operator_name(Oid operator_oid)
+{
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator_oid));
+	Form_pg_operator form;
+	List *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator_oid);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	name = list_make2(makeString(get_namespace_name(form->oprnamespace)),
+					  makeString(pstrdup(NameStr(form->oprname))));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* "expression = ANY (array)" */
+static Expr *
+any_of(Expr *expression, List *equality, Oid array_type, Datum array)
+{
+	ParseState *state = make_parsestate(NULL);
+	Const *values =
+		makeConst(array_type, -1, exprCollation((Node *) expression), -1, array, false, false);
+	Node *condition = (Node *) make_scalar_array_op(
+		state, equality, true, copyObject((Node *) expression), (Node *) values, -1);
+
+	assign_expr_collations(state, condition);
+	free_parsestate(state);
+	return (Expr *) condition;
+}
+
+/* The event times, each once, as an array. */
+static Datum
+times_array(Oid type, const Ticks *times, int n)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+	int16 length;
+	bool by_value;
+	char align;
+	int count = 0;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || times[i] != times[i - 1])
+			values[count++] = event_time_datum(type, times[i]);
+	return PointerGetDatum(construct_array(values, count, type, length, by_value, align));
+}
+
+PG_FUNCTION_INFO_V1(tidemark_written_here);
+
+/* written_here(xmin): has this transaction written the row? */
+Datum
+tidemark_written_here(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
+}
+
+/* Do the stream's tables keep who wrote a row, as heaps do? */
+static bool
+tables_are_heaps(Oid stream)
+{
+	ListCell *cell;
+
+	foreach (cell, stream_tables(stream, NoLock))
+	{
+		Relation rel = table_open(lfirst_oid(cell), NoLock);
+		bool heap = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+					rel->rd_rel->relam == HEAP_TABLE_AM_OID;
+
+		table_close(rel, NoLock);
+		if (!heap)
+			return false;
+	}
+	return true;
+}
+
+static Expr *
+written_here(int stream)
+{
+	Oid types[] = {XIDOID};
+	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("written_here"));
+	Var *xmin = makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0);
+
+	return (Expr *) makeFuncExpr(LookupFuncName(name, lengthof(types), types, false), BOOLOID,
+								 list_make1(xmin), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/*
+ * SELECT DISTINCT the key columns FROM the stream
+ * WHERE what the view's query asks of it AND event time = ANY (times) AND tidemark.written_here(xmin)
+ */
+static Query *
+key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n)
+{
+	Query *query = copyObject(stream_level(batch));
+	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
+	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
+	Expr *at = any_of((Expr *) time, operator_name(equality), get_array_type(stream->time_type),
+					  times_array(stream->time_type, times, n));
+	ListCell *cell;
+
+	query->hasWindowFuncs = query->hasTargetSRFs = false;
+	query->windowClause = query->targetList = NIL;
+	foreach (cell, columns)
+	{
+		KeyColumn *column = lfirst(cell);
+		TargetEntry *entry = makeTargetEntry(copyObject(column->expression),
+											 foreach_current_index(cell) + 1, NULL, false);
+		SortGroupClause *clause = copyObject(column->clause);
+
+		entry->ressortgroupref = clause->tleSortGroupRef = entry->resno;
+		query->targetList = lappend(query->targetList, entry);
+		query->distinctClause = lappend(query->distinctClause, clause);
+	}
+	query->limitCount = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+										   Int64GetDatum(MAX_KEYS + 1), false, FLOAT8PASSBYVAL);
+	query->limitOption = LIMIT_OPTION_COUNT;
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
+	if (tables_are_heaps(stream->relid))
+		query->jointree->quals =
+			make_and_qual(query->jointree->quals, (Node *) written_here(shape_input(query)));
+	return query;
+}
+
+/* Runs the query with the role's rights. */
+static Tuplestorestate *
+run_query(Query *query, Oid role, TupleDesc *type)
+{
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
+	RoleSession session = role_begin(role);
+	QueryDesc *description;
+
+	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
+	description = CreateQueryDesc(pg_plan_query(query, "", 0, NULL), "", GetActiveSnapshot(),
+								  InvalidSnapshot, receiver, NULL, NULL, 0);
+	ExecutorStart(description, 0);
+	compat_executor_run(description);
+	*type = CreateTupleDescCopy(description->tupDesc);
+	ExecutorFinish(description);
+	ExecutorEnd(description);
+	FreeQueryDesc(description);
+	receiver->rDestroy(receiver);
+	role_end(session);
+	return rows;
+}
+
+/* The values of one column of the rows. */
+static KeyValues *
+collect_values(const KeyColumn *column, int number, Tuplestorestate *rows, TupleTableSlot *slot)
+{
+	KeyValues *key = palloc0(sizeof(KeyValues));
+	Oid type = exprType((Node *) column->expression);
+	ArrayBuildState *values = initArrayResult(type, CurrentMemoryContext, false);
+
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		bool isnull;
+		Datum value = slot_getattr(slot, number, &isnull);
+
+		if (isnull)
+			key->with_null = true;
+		else
+			values = accumArrayResult(values, value, false, type, CurrentMemoryContext);
+	}
+	key->column = column->column;
+	key->expression = column->expression;
+	key->equality = operator_name(column->clause->eqop);
+	key->array_type = get_array_type(type);
+	key->values = makeArrayResult(values, CurrentMemoryContext);
+	return key;
+}
+
+List *
+keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, bool *none)
+{
+	List *columns = n <= MAX_TIMES ? key_columns(batch) : NIL;
+	List *keys = NIL;
+	Tuplestorestate *rows;
+	TupleTableSlot *slot;
+	TupleDesc type;
+	ListCell *cell;
+
+	*none = false;
+	if (columns == NIL)
+		return NIL;
+	rows = run_query(key_query(batch, &shape->stream, columns, times, n), owner, &type);
+	*none = tuplestore_tuple_count(rows) == 0;
+	slot = MakeSingleTupleTableSlot(type, &TTSOpsMinimalTuple);
+	if (tuplestore_tuple_count(rows) <= MAX_KEYS)
+		foreach (cell, columns)
+			keys = lappend(
+				keys, collect_values(lfirst(cell), foreach_current_index(cell) + 1, rows, slot));
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(rows);
+	return keys;
+}
+
+/* ---- the restriction ----------------------------------------------------------------------------------- */
+
+static Expr *
+key_condition(const KeyValues *key)
+{
+	Expr *condition = any_of(key->expression, key->equality, key->array_type, key->values);
+	NullTest *is_null;
+
+	if (!key->with_null)
+		return condition;
+	is_null = makeNode(NullTest);
+	is_null->arg = copyObject(key->expression);
+	is_null->nulltesttype = IS_NULL;
+	is_null->location = -1;
+	return makeBoolExpr(OR_EXPR, list_make2(condition, is_null), -1);
+}
+
+void
+keys_restrict(Query *batch, const List *keys)
+{
+	Query *level = stream_level(batch);
+	ListCell *cell;
+
+	foreach (cell, keys)
+		level->jointree->quals =
+			make_and_qual(level->jointree->quals, (Node *) key_condition(lfirst(cell)));
+}

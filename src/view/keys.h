@@ -1,0 +1,32 @@
+/*
+ * keys.h: which keys of a view a late row changes.
+ */
+#ifndef TIDEMARK_VIEW_KEYS_H
+#define TIDEMARK_VIEW_KEYS_H
+
+#include "nodes/parsenodes.h"
+#include "view/shape.h"
+
+/* A column of a view's result that all its windows are partitioned by, and some of its values. */
+typedef struct KeyValues
+{
+	AttrNumber column; /* of the view's result, and of its materialised table */
+	Expr *expression;  /* the same, over the stream's columns where the stream is read */
+	List *equality;	   /* the operator's name: what PARTITION BY goes by */
+	Datum values;	   /* an array of them, without nulls */
+	Oid array_type;
+	bool with_null;
+} KeyValues;
+
+/*
+ * The keys (of KeyValues) of the stream's rows at these event times (sorted) that this transaction has written, in the active
+ * snapshot: that they were inserted changes results of these keys only. NIL where the view has no such columns, or the keys are many. *none: there are no such
+ * rows in the view. The query has that shape and isn't changed; runs with the rights of owner.
+ */
+extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n,
+					 bool *none);
+
+/* Restricts the view's query to the rows that have these keys, where it reads the stream. */
+extern void keys_restrict(Query *batch, const List *keys);
+
+#endif
