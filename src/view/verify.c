@@ -62,9 +62,9 @@ difference_query(Oid view)
 
 	return psprintf("WITH batch AS MATERIALIZED (SELECT %s FROM %s AS \"%s\"), "
 					"answer AS MATERIALIZED (SELECT %s FROM %s AS answer) "
-					"SELECT 'missing'::pg_catalog.text, pg_catalog.to_jsonb(d) "
+					"SELECT 'missing'::pg_catalog.text, pg_catalog.to_jsonb(d.*) "
 					"FROM (SELECT * FROM batch EXCEPT ALL SELECT * FROM answer) d "
-					"UNION ALL SELECT 'unexpected', pg_catalog.to_jsonb(d) "
+					"UNION ALL SELECT 'unexpected', pg_catalog.to_jsonb(d.*) "
 					"FROM (SELECT * FROM answer EXCEPT ALL SELECT * FROM batch) d",
 					columns, name, BATCH_ALIAS, columns, name);
 }
