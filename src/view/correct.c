@@ -130,7 +130,7 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	bool none = false;
 
 	if (written->inserted)
-		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, &none);
+		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, true, &none);
 	if (none)
 		n = 0;
 	batch = copyObject(batch);
