@@ -482,13 +482,14 @@ round_ratio(const BigNumber *dividend, const BigNumber *divisor, bool root)
 {
 	Quotient quotient;
 
-	Assert(!big_is_zero(divisor) && !divisor->negative);
+	Assert(!big_is_zero(divisor));
 	if (big_is_zero(dividend))
 		return 0.0;
 	divide_numbers(dividend, divisor, root ? RADICAND_DIGITS : RATIO_DIGITS, &quotient);
 	if (root)
 		take_root(&quotient);
-	return make_float8(round_quotient(&quotient, &float8_format), dividend->negative);
+	return make_float8(round_quotient(&quotient, &float8_format),
+					   dividend->negative != divisor->negative);
 }
 
 float8

@@ -49,8 +49,8 @@ extern void big_multiply(const BigNumber *a, const BigNumber *b, BigNumber *prod
 extern void big_subtract(const BigNumber *a, const BigNumber *b, BigNumber *difference);
 
 /*
- * The number, a ratio (divisor > 0), and the square root of a ratio's magnitude with the
- * dividend's sign, rounded once, to nearest, halfway cases to even. Zero comes out as +0. They
+ * The number, a ratio (the divisor isn't zero), and the root of a ratio's magnitude with the
+ * ratio's sign, rounded once, to nearest, halfway cases to even. Zero comes out as +0. They
  * raise the error of PostgreSQL's own arithmetic when the result is out of the format's range.
  * big_round returns the number as the format encodes it, without the sign.
  */

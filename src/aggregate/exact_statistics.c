@@ -397,6 +397,8 @@ read_sums(ExactStatistics *empty, StringInfo buf)
 	MemoryContext context = empty->context;
 
 	empty->count = pq_getmsgint64(buf);
+	if (empty->count < 0)
+		bad_bytes();
 	for (int i = 0; i < empty->variables; i++)
 		exact_specials_read(&empty->specials[i], context, buf);
 	for (int i = 0; i < EXACT_MOMENTS(empty->variables); i++)

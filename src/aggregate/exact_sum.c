@@ -121,6 +121,9 @@ exact_sum_read(ExactSum *sum, MemoryContext context, StringInfo buf)
 {
 	exact_sum_init(sum, context);
 	sum->count = pq_getmsgint64(buf);
+	if (sum->count < 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("invalid representation of an exact sum")));
 	exact_specials_read(&sum->specials, context, buf);
 	exact_number_read(&sum->number, context, EXACT_SUM_PLACES, buf);
 }

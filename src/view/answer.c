@@ -22,11 +22,14 @@
 
 #include "aggregate/planner.h"
 #include "catalog.h"
+#include "jit/jit.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "storage/lmgr.h"
 #include "utils/syscache.h"
 #include "view/answer.h"
+#include "view/conditions.h"
 #include "view/slice.h"
 #include "view/tail.h"
 
@@ -79,41 +82,13 @@ tail_entry(Query *tail, bool security_barrier)
 	return entry;
 }
 
-/* Puts the answer in the place of the view's query; columns that are not wanted may be null. */
-static void
-answer_entry(RangeTblEntry *entry, const ContinuousView *view, const Columns *wanted)
-{
-	Query *batch = copyObject(entry->subquery);
-	List *parts;
-	Shape shape;
-	ListCell *cell;
-
-	shape_of_query(batch, &shape);
-	if (shape.refusal)
-		return;
-	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
-	foreach (cell, tail_queries(batch, view, &shape, wanted))
-		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
-	entry->subquery = union_all(parts);
-}
-
 /* A query that is looked through, and which of its columns are wanted. */
 typedef struct Reader
 {
 	Query *query;
 	const Columns *wanted;
+	bool answered; /* is there a view in it that has been answered? */
 } Reader;
-
-static bool answer_walker(Node *node, void *reader);
-
-static void
-answer_query(Query *query, const Columns *wanted)
-{
-	Reader reader = {query, wanted};
-
-	(void) query_tree_walker(query, answer_walker, &reader,
-							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
-}
 
 static int
 entry_index(const Query *query, const RangeTblEntry *entry)
@@ -130,17 +105,68 @@ entry_index(const Query *query, const RangeTblEntry *entry)
 	elog(ERROR, "subquery is not in its query's range table");
 }
 
-static void
-answer_subquery(const Reader *reader, RangeTblEntry *entry)
+/* What the reader's conditions say of the event time of the view at this entry, if it is among its columns. */
+static Expr *
+reader_bound(const Reader *reader, int rtindex, Query *batch, const Stream *stream)
 {
-	Columns *wanted =
-		columns_used(reader->query, entry_index(reader->query, entry), reader->wanted);
+	ListCell *cell;
+
+	foreach (cell, batch->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk && shape_is_time(batch, (Node *) entry->expr, stream))
+			return conditions_upper_bound(reader->query, rtindex, entry->resno, stream->time_type);
+	}
+	return NULL;
+}
+
+/* Puts the answer in the place of the view's query. */
+static void
+answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const ContinuousView *view)
+{
+	Query *batch = copyObject(entry->subquery);
+	Demand demand = {.columns = columns_used(reader->query, rtindex, reader->wanted)};
+	List *parts;
+	Shape shape;
+	ListCell *cell;
+
+	shape_of_query(batch, &shape);
+	if (shape.refusal)
+		return;
+	demand.until = reader_bound(reader, rtindex, batch, &shape.stream);
+	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
+	foreach (cell, tail_queries(batch, view, &shape, &demand))
+		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
+	entry->subquery = union_all(parts);
+}
+
+static bool answer_walker(Node *node, void *reader);
+
+/* Answers the views that the query reads; true if there are any. */
+static bool
+answer_query(Query *query, const Columns *wanted)
+{
+	Reader reader = {query, wanted, false};
+
+	(void) query_tree_walker(query, answer_walker, &reader,
+							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES);
+	return reader.answered;
+}
+
+static void
+answer_subquery(Reader *reader, RangeTblEntry *entry)
+{
+	int rtindex = entry_index(reader->query, entry);
 	ContinuousView view;
 
 	if (is_answerable(entry, &view))
-		answer_entry(entry, &view, wanted);
-	else
-		answer_query(entry->subquery, wanted);
+	{
+		answer_entry(reader, entry, rtindex, &view);
+		reader->answered = true;
+	}
+	else if (answer_query(entry->subquery, columns_used(reader->query, rtindex, reader->wanted)))
+		reader->answered = true;
 }
 
 static bool
@@ -157,24 +183,93 @@ answer_walker(Node *node, void *reader)
 	}
 	if (IsA(node, Query))
 	{
-		answer_query((Query *) node, columns_all());
+		if (answer_query((Query *) node, columns_all()))
+			((Reader *) reader)->answered = true;
 		return false;
 	}
 	return expression_tree_walker(node, answer_walker, reader);
 }
 
-static PlannedStmt *
-answer_planner(Query *query, const char *text, int options, ParamListInfo parameters)
+/* ---- the plan ------------------------------------------------------------------------------------------- */
+
+static Cost cost_of_stream_scans(Plan *plan, const PlannedStmt *statement);
+
+static Cost
+cost_in_plans(List *plans, const PlannedStmt *statement)
 {
-	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
+	Cost cost = 0;
+	ListCell *cell;
+
+	foreach (cell, plans)
+		cost += cost_of_stream_scans(lfirst(cell), statement);
+	return cost;
+}
+
+/* What the planner thinks that the plan's bitmap scans of streams cost. */
+static Cost
+cost_of_stream_scans(Plan *plan, const PlannedStmt *statement)
+{
+	if (plan == NULL)
+		return 0;
+	switch (nodeTag(plan))
 	{
-		if (tidemark_use_continuous && !answer_suspended)
-			answer_query(query, columns_all());
-		aggregate_swap(query);
+		case T_BitmapHeapScan:
+			if (stream_exists(rt_fetch(((Scan *) plan)->scanrelid, statement->rtable)->relid))
+				return plan->total_cost;
+			return 0;
+		case T_Append:
+			return cost_in_plans(((Append *) plan)->appendplans, statement);
+		case T_MergeAppend:
+			return cost_in_plans(((MergeAppend *) plan)->mergeplans, statement);
+		case T_SubqueryScan:
+			return cost_of_stream_scans(((SubqueryScan *) plan)->subplan, statement);
+		default:
+			return cost_of_stream_scans(plan->lefttree, statement) +
+				   cost_of_stream_scans(plan->righttree, statement);
 	}
+}
+
+/*
+ * Compiling a plan takes a hundred milliseconds, and a tail a few. The planner takes it for long, because it counts the pages that a bitmap
+ * scan reads as if rows of near event times lay anywhere in the table. So a plan is compiled only if it is dear without that.
+ */
+static void
+do_not_compile_tails(PlannedStmt *statement)
+{
+	Cost scans;
+
+	if (statement->jitFlags == PGJIT_NONE)
+		return;
+	scans = cost_of_stream_scans(statement->planTree, statement) +
+			cost_in_plans(statement->subplans, statement);
+	if (statement->planTree->total_cost - scans < jit_above_cost)
+		statement->jitFlags = PGJIT_NONE;
+}
+
+static PlannedStmt *
+plan_query(Query *query, const char *text, int options, ParamListInfo parameters)
+{
 	if (previous_planner)
 		return previous_planner(query, text, options, parameters);
 	return standard_planner(query, text, options, parameters);
+}
+
+static PlannedStmt *
+answer_planner(Query *query, const char *text, int options, ParamListInfo parameters)
+{
+	bool answered = false;
+	PlannedStmt *statement;
+
+	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
+	{
+		if (tidemark_use_continuous && !answer_suspended)
+			answered = answer_query(query, columns_all());
+		aggregate_swap(query);
+	}
+	statement = plan_query(query, text, options, parameters);
+	if (answered)
+		do_not_compile_tails(statement);
+	return statement;
 }
 
 void

@@ -305,6 +305,32 @@ method_of(const WindowFunc *call, const char **why)
 						   call->wintype, why);
 }
 
+/*
+ * An argument is computed for the rows that FILTER lets through only: sum(1 / x) FILTER (WHERE x <> 0) divides by no zero.
+ */
+static Expr *
+argument_expression(const WindowFunc *call, Expr *argument)
+{
+	Node *node = (Node *) argument;
+	CaseExpr *choice;
+	CaseWhen *when;
+
+	if (call->aggfilter == NULL || IsA(argument, Var) || IsA(argument, Const))
+		return argument;
+	when = makeNode(CaseWhen);
+	when->expr = call->aggfilter;
+	when->result = argument;
+	when->location = -1;
+	choice = makeNode(CaseExpr);
+	choice->casetype = exprType(node);
+	choice->casecollid = exprCollation(node);
+	choice->args = list_make1(when);
+	choice->defresult =
+		(Expr *) makeNullConst(choice->casetype, exprTypmod(node), choice->casecollid);
+	choice->location = -1;
+	return &choice->xpr;
+}
+
 static bool
 add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char **why)
 {
@@ -318,7 +344,7 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char 
 	function->number = window->nfunctions++;
 	foreach (cell, call->args)
 	{
-		AttrNumber column = input_column(window, lfirst(cell));
+		AttrNumber column = input_column(window, argument_expression(call, lfirst(cell)));
 
 		function->arguments = lappend_int(function->arguments, column);
 		frame->columns = bms_add_member(frame->columns, column);

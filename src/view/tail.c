@@ -60,6 +60,7 @@ typedef struct Replay
 {
 	const ContinuousView *view;
 	OverWindow *window;
+	Expr *until;	 /* the reader wants no rows after that; NULL: no bound */
 	List *states;	 /* OIDs of the tables of saved states, a frame each */
 	Bitmapset *used; /* numbers of the functions whose results are used */
 	int ninputs;
@@ -89,9 +90,34 @@ has_windows(Query *query)
 	}
 }
 
+static bool
+has_lookahead(const Shape *shape)
+{
+	const Lookback *ahead = &shape->lookahead;
+
+	return ahead->month != 0 || ahead->day != 0 || ahead->time != 0;
+}
+
+/* No tail where the reader wants no rows above the frontier: "tail_start <= until", which is known when the query begins. */
+static void
+add_end(Query *query, const ContinuousView *view, const Stream *stream, Expr *until)
+{
+	Lookback none = {0};
+	Oid family = lookup_type_cache(stream->time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	Oid operator= get_opfamily_member(family, stream->time_type, stream->time_type,
+									  BTLessEqualStrategyNumber);
+	OpExpr *condition = (OpExpr *) make_opclause(operator, BOOLOID, false,
+												 tail_start(view, stream->time_type, &none), until,
+												 InvalidOid, InvalidOid);
+
+	set_opfuncid(condition);
+	add_condition(query, &condition->xpr);
+}
+
 /* The batch query on the slice of the tail; unless_saved: empty where the snapshot has saved states. */
 static Query *
-slice(Query *batch, const ContinuousView *view, const Shape *shape, bool unless_saved)
+slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *until,
+	  bool unless_saved)
 {
 	Oid type = shape->stream.time_type;
 	Lookback none = {0};
@@ -104,6 +130,8 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, bool unless_
 		bounds.input_from = tail_start(view, type, &shape->lookback);
 	if (bounds.input_from && !has_windows(batch))
 		bounds.output_from = NULL; /* the same condition as the input's */
+	if (!has_lookahead(shape))
+		bounds.input_to = (Expr *) until;
 	query = slice_query(batch, shape, &bounds, false, NULL);
 	if (unless_saved)
 		add_condition(query, makeBoolExpr(NOT_EXPR, list_make1(tail_is_saved(view)), -1));
@@ -226,7 +254,7 @@ enter_events(const Replay *replay)
 {
 	Expr *from = tail_replay_start(replay->view, replay->window->stream.time_type, 0);
 
-	return row_events(replay, over_window_input(replay->window, NULL, from, NULL), 0, 0);
+	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
 }
 
 /* (SELECT max(t) FROM inputs WHERE t > saved): no row leaves a window later than that. */
@@ -235,8 +263,8 @@ newest(const Replay *replay)
 {
 	Oid type = replay->window->stream.time_type;
 	Expr *from = tail_replay_start(replay->view, type, 0);
-	Query *inputs =
-		over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), from, NULL);
+	Query *inputs = over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), from,
+									  replay->until);
 	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
 	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
 	Aggref *max = makeNode(Aggref);
@@ -543,9 +571,9 @@ most_used(const Replay *replay)
 
 /* The tail from the saved states; NULL where the view keeps none. */
 static Query *
-replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const Columns *wanted)
+replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const Demand *demand)
 {
-	Replay replay = {.view = view, .states = view_states(view->relid)};
+	Replay replay = {.view = view, .until = demand->until, .states = view_states(view->relid)};
 	UsedContext context = {0};
 	int ncolumns = list_length(batch->targetList);
 	bool has_windows;
@@ -557,7 +585,7 @@ replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const
 	replay.window = over_window_analyse(batch, shape, &has_windows, &why);
 	if (replay.window == NULL || !tables_exist(&replay))
 		return NULL;
-	columns_prune(replay.window->query, wanted);
+	columns_prune(replay.window->query, demand->columns);
 	context.window = replay.window;
 	(void) find_used((Node *) over_window_level(replay.window)->targetList, &context);
 	replay.used = context.used;
@@ -574,18 +602,25 @@ replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const
 /* ---- both --------------------------------------------------------------------------------------------------- */
 
 List *
-tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const Columns *wanted)
+tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const Demand *demand)
 {
-	Query *replay = NULL;
+	List *parts = NIL;
 	Query *pruned = copyObject(batch);
+	Query *replay = NULL;
 	Shape needed;
+	ListCell *cell;
 
-	columns_prune(pruned, wanted);
+	columns_prune(pruned, demand->columns);
 	shape_of_query(pruned, &needed);
 	if (needed.refusal)
 		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
 	if (has_windows(pruned))
-		replay = replay_query(batch, view, shape, wanted);
-	pruned = slice(pruned, view, &needed, replay != NULL);
-	return replay ? list_make2(replay, pruned) : list_make1(pruned);
+		replay = replay_query(batch, view, shape, demand);
+	if (replay)
+		parts = lappend(parts, replay);
+	parts = lappend(parts, slice(pruned, view, &needed, demand->until, replay != NULL));
+	foreach (cell, parts)
+		if (demand->until)
+			add_end(lfirst_node(Query, cell), view, &shape->stream, demand->until);
+	return parts;
 }

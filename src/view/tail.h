@@ -8,11 +8,19 @@
 #include "view/columns.h"
 #include "view/shape.h"
 
+/* What the reader asks for. */
+typedef struct Demand
+{
+	const Columns *columns;
+	Expr *until; /* of the event time's type: no row after that; NULL: no bound */
+} Demand;
+
 /*
  * The parts of the tail, a list of Query with the batch query's columns; their rows together are the view's rows above its
- * frontier, in every snapshot. Columns that are not wanted may be null. The batch query is used up.
+ * frontier, in every snapshot. Columns that are not asked for may be null, rows that are not asked for be missing. The batch
+ * query is used up.
  */
 extern List *tail_queries(Query *batch, const ContinuousView *view, const Shape *shape,
-						  const Columns *wanted);
+						  const Demand *demand);
 
 #endif

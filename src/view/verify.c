@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "view/answer.h"
+#include "view/slice.h"
 
 PG_FUNCTION_INFO_V1(tidemark_verify);
 
@@ -62,9 +63,9 @@ difference_query(Oid view)
 
 	return psprintf("WITH batch AS MATERIALIZED (SELECT %s FROM %s AS \"%s\"), "
 					"answer AS MATERIALIZED (SELECT %s FROM %s AS answer) "
-					"SELECT 'missing'::pg_catalog.text, pg_catalog.to_jsonb(d) "
+					"SELECT 'missing'::pg_catalog.text, pg_catalog.to_jsonb(d.*) "
 					"FROM (SELECT * FROM batch EXCEPT ALL SELECT * FROM answer) d "
-					"UNION ALL SELECT 'unexpected', pg_catalog.to_jsonb(d) "
+					"UNION ALL SELECT 'unexpected', pg_catalog.to_jsonb(d.*) "
 					"FROM (SELECT * FROM answer EXCEPT ALL SELECT * FROM batch) d",
 					columns, name, BATCH_ALIAS, columns, name);
 }
@@ -79,6 +80,7 @@ run_difference(const char *sql, ReturnSetInfo *result)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("tidemark.exact_float_sums", "on", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	slice_work_mem();
 	answer_batch_alias = BATCH_ALIAS;
 	PG_TRY();
 	{

@@ -1,0 +1,122 @@
+/*
+ * conditions.c: what the reader's conditions say of a view's event time.
+ *
+ * The planner takes a condition on a view's event time to its materialised rows, and their index, but not below windows. Yet rows after
+ * "t <= X" change nothing before X: the tail needn't read them; and where X is not above the frontier, there is no tail. So
+ * upper bounds are looked for before planning. Lower ones don't help: a window's state comes from the rows before.
+ *
+ * Only conditions that every row has to meet count: those that WHERE joins by AND. They are comparisons, which are never true
+ * of null: so it does no harm where the view is on the side of an outer join that may be missing. What a column is compared with
+ * must be the same for all rows of a run: constants, parameters, stable functions of them.
+ */
+#include "tidemark.h"
+
+#include "access/stratnum.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+#include "view/conditions.h"
+
+/* What depends on rows, or can't be evaluated somewhere else. */
+static bool
+varies(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_SubLink:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_GroupingFunc:
+		case T_CurrentOfExpr:
+			return true;
+		case T_Param:
+			return ((Param *) node)->paramkind != PARAM_EXTERN;
+		default:
+			return expression_tree_walker(node, varies, context);
+	}
+}
+
+typedef struct Sides
+{
+	Node *column;
+	Node *bound;
+	Oid operator;
+} Sides;
+
+static bool
+is_column(Node *node, int rtindex, AttrNumber column)
+{
+	Var *var = (Var *) node;
+
+	return IsA(node, Var) && var->varno == rtindex && var->varattno == column &&
+		   var->varlevelsup == 0;
+}
+
+/* The comparison with the column on the left; false if it is none. */
+static bool
+take_sides(OpExpr *comparison, int rtindex, AttrNumber column, Sides *sides)
+{
+	Node *left;
+	Node *right;
+
+	if (list_length(comparison->args) != 2)
+		return false;
+	left = linitial(comparison->args);
+	right = lsecond(comparison->args);
+	*sides = (Sides){left, right, comparison->opno};
+	if (!is_column(left, rtindex, column))
+		*sides = (Sides){right, left, get_commutator(comparison->opno)};
+	return is_column(sides->column, rtindex, column) && OidIsValid(sides->operator);
+}
+
+static Expr *
+bound_in(Node *condition, int rtindex, AttrNumber column, Oid type)
+{
+	Oid family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	Sides sides;
+	int strategy;
+
+	if (!IsA(condition, OpExpr) || !take_sides((OpExpr *) condition, rtindex, column, &sides) ||
+		exprType(sides.bound) != type)
+		return NULL;
+	strategy = get_op_opfamily_strategy(sides.operator, family);
+	if (strategy != BTLessStrategyNumber && strategy != BTLessEqualStrategyNumber &&
+		strategy != BTEqualStrategyNumber)
+		return NULL;
+	if (varies(sides.bound, NULL) || contain_volatile_functions(sides.bound) ||
+		expression_returns_set(sides.bound))
+		return NULL;
+	return copyObject((Expr *) sides.bound);
+}
+
+Expr *
+conditions_upper_bound(Query *query, int rtindex, AttrNumber column, Oid type)
+{
+	List *conditions = make_ands_implicit((Expr *) query->jointree->quals);
+	ListCell *cell;
+
+	foreach (cell, conditions)
+	{
+		Node *condition = lfirst(cell);
+		Expr *bound = NULL;
+
+		if (is_andclause(condition))
+		{
+			ListCell *item;
+
+			foreach (item, ((BoolExpr *) condition)->args)
+				if (bound == NULL)
+					bound = bound_in(lfirst(item), rtindex, column, type);
+		}
+		else
+			bound = bound_in(condition, rtindex, column, type);
+		if (bound)
+			return bound;
+	}
+	return NULL;
+}

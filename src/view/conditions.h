@@ -1,0 +1,15 @@
+/*
+ * conditions.h: what the reader's conditions say of a view's event time.
+ */
+#ifndef TIDEMARK_VIEW_CONDITIONS_H
+#define TIDEMARK_VIEW_CONDITIONS_H
+
+#include "nodes/parsenodes.h"
+
+/*
+ * An expression of that type without variables which no row that the query's WHERE lets through has a greater value than,
+ * in this column of this entry of its range table; NULL: none is found. A copy.
+ */
+extern Expr *conditions_upper_bound(Query *query, int rtindex, AttrNumber column, Oid type);
+
+#endif
