@@ -338,11 +338,11 @@ materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *insert
 	bool known = inserted && late_array(inserted, n, &values[3]);
 	char nulls[] = {' ', ' ', ' ', known ? ' ' : 'n', ' ', '\0'};
 
+	/* unknown || known would be known */
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
 						   "corrections = corrections + 1, saved = NULL, "
 						   "late = CASE WHEN late IS NOT NULL AND $4 IS NOT NULL AND frontier = $2 "
-						   "AND cardinality(late "
-						   "|| $4) <= $5 THEN late || $4 END "
+						   "AND cardinality(late || $4) <= $5 THEN late || $4 END "
 						   "WHERE relid = $1",
 						   5, types, values, nulls);
 }
