@@ -31,7 +31,7 @@ CREATE TABLE tidemark.stream (
     max_ahead     interval,                                   -- null: no bound on the future
     -- what the maintainer knows of the rows: never goes back
     watermark     int8,                                       -- ticks
-    greatest      int8                                        -- ticks
+    greatest      int8                                        -- ticks: the newest event time; of all partitions that are ingested the least of theirs
 );
 
 CREATE TABLE tidemark.ingest (

@@ -48,7 +48,8 @@ extern List *views_of_stream(Oid stream);
 typedef struct Watermark
 {
 	Ticks watermark;
-	Ticks greatest; /* event time seen; of ingested streams, their partitions know it */
+	Ticks
+		greatest; /* event time seen; of ingested streams, what the partition that is furthest behind has seen */
 } Watermark;
 
 extern Watermark stream_watermark(Oid stream);

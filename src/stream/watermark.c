@@ -26,13 +26,13 @@ static const char *const watermark_query =
 	"SELECT s.allowed_delay,"
 	" CASE WHEN bool_or(p.ingest IS NULL OR NOT p.idle AND p.greatest IS NULL) THEN NULL"
 	" ELSE coalesce(min(p.greatest) FILTER (WHERE NOT p.idle),"
-	" max(p.greatest)) END, max(p.greatest)"
+	" max(p.greatest)) END"
 	" FROM tidemark.stream s JOIN tidemark.ingest i ON i.stream = s.relid"
 	" LEFT JOIN tidemark.ingest_partition p ON p.ingest = i.id"
 	" WHERE s.relid = $1 GROUP BY s.relid";
 
 bool
-watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *greatest)
+watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *arrived)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {REGCLASSOID};
@@ -56,12 +56,10 @@ watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *greatest)
 		bool isnull;
 		int64 delay = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
 		Datum least = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
-		Datum furthest;
 
 		*watermark = isnull ? TICKS_MIN : ticks_minus(DatumGetInt64(least), delay);
-		furthest = SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull);
-		if (greatest)
-			*greatest = isnull ? TICKS_MIN : DatumGetInt64(furthest);
+		if (arrived)
+			*arrived = isnull ? TICKS_MIN : DatumGetInt64(least);
 	}
 	catalog_end(session);
 	return found;

@@ -9,9 +9,9 @@
 /*
  * What ingestion knows of the stream's watermark, from ingest_partition as committed (greatest event time minus allowed
  * delay, the least over the partitions, idle ones aside), and as read in the calling transaction's snapshot.
- * False when the stream has no ingestion; TICKS_MIN when some partition holds it back from the start. *greatest: the
- * greatest event time of all, which nothing holds back; may be NULL.
+ * False when the stream has no ingestion; TICKS_MIN when some partition holds it back from the start. *arrived (may be NULL): the
+ * same without the delay: up to there have all partitions come, so that rows behind it are out of order in their own.
  */
-extern bool watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *greatest);
+extern bool watermark_of_ingestion(Oid stream, Ticks *watermark, Ticks *arrived);
 
 #endif
