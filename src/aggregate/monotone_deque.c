@@ -130,6 +130,9 @@ add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 
 	if (args[0].isnull)
 		return;
+	if (aggregate->growing && deque->count > 0 &&
+		!beats(extreme, args[0].value, entry_at(deque, 0)->value))
+		return; /* the one that beats it stays for ever */
 	while (deque->count > 0 &&
 		   beats(extreme, args[0].value, entry_at(deque, deque->count - 1)->value))
 	{

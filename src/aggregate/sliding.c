@@ -22,6 +22,7 @@
  *     queue            first_value, nth_value                  the rows
  *     two stacks       what has a combine function             a state for each row
  *     recompute        every other aggregate                   the rows; O(rows) a result
+ *     running fold     the last two, if the window only grows  the aggregate's own state
  *
  * A saved state starts with the tag of its method.
  */
@@ -52,7 +53,6 @@ static const PrepareMethod methods[] = {
 	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
 	sliding_statistics_prepare, sliding_numerics_prepare, sliding_intervals_prepare,
 	sliding_values_prepare,		count_distinct_prepare,	  monotone_deque_prepare,
-	two_stacks_prepare,
 };
 
 /* ---------- the choice ---------- */
@@ -91,22 +91,43 @@ check_types(const SlidingAggregate *call)
 							   format_procedure(call->function))));
 }
 
+/* call.argument_types is the caller's. */
+static SlidingAggregate *
+prepare(const SlidingAggregate *call, const char **why)
+{
+	SlidingAggregate *aggregate;
+
+	check_types(call);
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		aggregate = methods[i](call);
+		if (aggregate)
+			return aggregate;
+	}
+	if (call->growing)
+		return running_fold_prepare(call, why);
+	aggregate = two_stacks_prepare(call);
+	return aggregate ? aggregate : sliding_recompute_prepare(call, why);
+}
+
 SlidingAggregate *
 sliding_prepare(Oid function, Oid collation, int nargs, const Oid *argument_types, Oid result_type,
 				const char **why)
 {
-	SlidingAggregate call = {NULL, function, collation, result_type, nargs, NULL};
-	SlidingAggregate *aggregate;
+	SlidingAggregate call = {
+		NULL, function, collation, result_type, nargs, unconstify(Oid *, argument_types), false};
 
-	call.argument_types = unconstify(Oid *, argument_types);
-	check_types(&call);
-	for (int i = 0; i < lengthof(methods); i++)
-	{
-		aggregate = methods[i](&call);
-		if (aggregate)
-			return aggregate;
-	}
-	return sliding_recompute_prepare(&call, why);
+	return prepare(&call, why);
+}
+
+SlidingAggregate *
+sliding_prepare_growing(Oid function, Oid collation, int nargs, const Oid *argument_types,
+						Oid result_type, const char **why)
+{
+	SlidingAggregate call = {
+		NULL, function, collation, result_type, nargs, unconstify(Oid *, argument_types), true};
+
+	return prepare(&call, why);
 }
 
 SlidingAggregate *

@@ -34,7 +34,16 @@ extern SlidingAggregate *sliding_prepare(Oid function, Oid collation, int nargs,
 										 const char **why);
 
 /*
- * The same for a call of a C function that has the aggregate's arguments from `first` on, the
+ * The same for a window that only grows, as frames from UNBOUNDED PRECEDING do: rows are added and
+ * never evicted, so that less has to be kept. What it saves, an aggregate of sliding_prepare can
+ * load and add to.
+ */
+extern SlidingAggregate *sliding_prepare_growing(Oid function, Oid collation, int nargs,
+												 const Oid *argument_types, Oid result_type,
+												 const char **why);
+
+/*
+ * The same as sliding_prepare for a call of a C function that has the aggregate's arguments from `first` on, the
  * aggregate itself (regprocedure) as `function`, and as `result` anything of its result's type.
  * Checks the right to execute the aggregate, and raises an error if there is no sliding form. Is
  * prepared at the first call and kept in fn_extra.

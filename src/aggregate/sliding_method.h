@@ -39,6 +39,7 @@ struct SlidingAggregate
 	Oid result_type;
 	int nargs;
 	Oid *argument_types;
+	bool growing; /* no row is ever evicted */
 };
 
 /* A SlidingAggregate of size bytes that is described as call is. */
@@ -64,8 +65,9 @@ extern SlidingAggregate *sliding_statistics_prepare(const SlidingAggregate *call
 extern SlidingAggregate *monotone_deque_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
 
-/* For all that can be folded (folding.h); says why when it can't. */
+/* For all that can be folded (folding.h); say why when it can't. The second: if the window grows. */
 extern SlidingAggregate *sliding_recompute_prepare(const SlidingAggregate *call, const char **why);
+extern SlidingAggregate *running_fold_prepare(const SlidingAggregate *call, const char **why);
 
 /*
  * Values of one type that a state keeps: copies that no snapshot, transaction or expanded object

@@ -41,14 +41,28 @@ destroy(SlidingAggregate *aggregate, void *state)
 	pfree(state);
 }
 
+/* If no row is ever evicted: is the one that is wanted there? */
+static bool
+has_enough(SlidingAggregate *aggregate, ValueState *values)
+{
+	int32 n = aggregate->nargs == 1 ? 1 : DatumGetInt32(values->n.value);
+
+	return n > 0 && values->rows.count >= n;
+}
+
 static void
 add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 {
 	ValueState *values = state;
 
-	row_queue_push(&values->rows, &((Values *) aggregate)->row, args);
 	if (aggregate->nargs > 1)
-		values->n = args[1];
+	{
+		values->n.isnull = args[1].isnull;
+		values->n.value = args[1].isnull ? (Datum) 0 : args[1].value;
+	}
+	if (aggregate->growing && has_enough(aggregate, values))
+		return;
+	row_queue_push(&values->rows, &((Values *) aggregate)->row, args);
 }
 
 static void

@@ -289,7 +289,7 @@ over_window_function(const OverWindow *window, const WindowFunc *call)
 
 /* How the function is computed as its frame moves; NULL, with the reason, if there is no way. */
 static struct SlidingAggregate *
-method_of(const WindowFunc *call, const char **why)
+method_of(const WindowFunc *call, const OverFrame *frame, const char **why)
 {
 	Oid types[FUNC_MAX_ARGS];
 	ListCell *cell;
@@ -301,8 +301,8 @@ method_of(const WindowFunc *call, const char **why)
 	}
 	foreach (cell, call->args)
 		types[foreach_current_index(cell)] = exprType(lfirst(cell));
-	return sliding_prepare(call->winfnoid, call->inputcollid, list_length(call->args), types,
-						   call->wintype, why);
+	return (frame->unbounded ? sliding_prepare_growing : sliding_prepare)(
+		call->winfnoid, call->inputcollid, list_length(call->args), types, call->wintype, why);
 }
 
 /*
@@ -337,7 +337,7 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char 
 	OverFunction *function = palloc0(sizeof(OverFunction));
 	ListCell *cell;
 
-	function->method = method_of(call, why);
+	function->method = method_of(call, frame, why);
 	if (function->method == NULL)
 		return false;
 	function->call = call;
