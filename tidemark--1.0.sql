@@ -98,7 +98,8 @@ CREATE TABLE tidemark.frontier (
     rows        int8 NOT NULL DEFAULT 0,
     corrections int8 NOT NULL DEFAULT 0,
     first       int8,                                         -- ticks: where materialising began
-    saved       int8                                          -- ticks: up to where the saved states go; null: there are none
+    saved       int8,                                         -- ticks: up to where the saved states go; null: there are none
+    late        int8[] DEFAULT '{}'                           -- ticks: rows that corrections since the last move inserted; null: others, or many
 ) WITH (fillfactor = 10);
 
 -- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.

@@ -73,7 +73,8 @@ enum frontier_column
 	Anum_frontier_rows,
 	Anum_frontier_corrections,
 	Anum_frontier_first,
-	Anum_frontier_saved
+	Anum_frontier_saved,
+	Anum_frontier_late
 };
 
 typedef struct CacheEntry
@@ -247,8 +248,8 @@ load_view(CacheEntry *entry, Oid table)
 	view->current = strcmp(TextDatumGetCString(values[Anum_view_definition - 1]),
 						   view_fingerprint(entry->relid)) == 0;
 	view->lookahead = DatumGetInt64(values[Anum_view_lookahead - 1]);
-	view->on_arrival =
-		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), "arrival") == 0;
+	view->on_arrival = strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), "arrival") ==
+					   0;
 	entry->is_view = true;
 }
 
@@ -438,6 +439,26 @@ frontier_read(Oid view, Snapshot snapshot)
 			result.saved = DatumGetInt64(values[Anum_frontier_saved - 1]);
 	}
 	return result;
+}
+
+int
+frontier_late_times(Oid view, Snapshot snapshot, Ticks **times)
+{
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+	Datum *elements;
+	int n;
+
+	if (!read_row(catalog_table("frontier"), catalog_table("frontier_pkey"), Anum_frontier_relid,
+				  view, snapshot, values, nulls) ||
+		nulls[Anum_frontier_late - 1])
+		return -1;
+	deconstruct_array(DatumGetArrayTypeP(values[Anum_frontier_late - 1]), INT8OID, sizeof(int64),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, NULL, &n);
+	*times = palloc(sizeof(Ticks) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*times)[i] = DatumGetInt64(elements[i]);
+	return n;
 }
 
 char *

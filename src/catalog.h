@@ -80,6 +80,12 @@ typedef struct Frontier
 
 extern Frontier frontier_read(Oid view, Snapshot snapshot);
 
+/*
+ * The event times of the late rows that the view was corrected for since its frontier moved last, in no order: rows were inserted
+ * there, and nothing else happened at or below the frontier. -1: that can't be said.
+ */
+extern int frontier_late_times(Oid view, Snapshot snapshot, Ticks **times);
+
 /* A text that changes when the view's rule does. */
 extern char *view_fingerprint(Oid view);
 

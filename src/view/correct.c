@@ -130,7 +130,7 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	bool none = false;
 
 	if (written->inserted)
-		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, &none);
+		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, true, &none);
 	if (none)
 		n = 0;
 	batch = copyObject(batch);
@@ -159,7 +159,7 @@ start_anew(const ContinuousView *view, const Frontier *frontier)
 
 	if (stream_lookup(view->stream, &stream))
 		(void) materialised_delete(view, stream.time_type, TICKS_MIN, TICKS_MAX, NIL);
-	materialised_changed(view->relid, TICKS_MIN, -frontier->rows, 1);
+	materialised_corrected(view->relid, TICKS_MIN, -frontier->rows, NULL, 0);
 }
 
 /*
@@ -214,7 +214,8 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	{
 		int64 change = recompute_stretches(view, shape, batch, written, frontier);
 
-		materialised_changed(view->relid, frontier, change, 1);
+		materialised_corrected(view->relid, frontier, change,
+							   written->inserted ? written->times : NULL, written->n);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -243,7 +244,7 @@ retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorD
 	Oid type = shape->stream.time_type;
 	int64 deleted = materialised_delete(view, type, from, TICKS_MAX, NIL);
 
-	materialised_changed(view->relid, ticks_minus(from, 1), -deleted, 1);
+	materialised_corrected(view->relid, ticks_minus(from, 1), -deleted, NULL, 0);
 	ereport(WARNING,
 			(errmsg("continuous view \"%s\" fails on the rows that were written: %s",
 					get_rel_name(view->relid), error->message),
@@ -301,7 +302,7 @@ correct_truncated(Oid relid)
 	if (!begin_correction(relid, &view, &frontier))
 		return;
 	materialised_truncate(&view);
-	materialised_changed(relid, frontier.frontier, -frontier.rows, 1);
+	materialised_corrected(relid, frontier.frontier, -frontier.rows, NULL, 0);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 }

@@ -8,8 +8,8 @@
  * by it. Such a column is traced from the top to the stream: at each level with windows, what it is made of has to be among each
  * PARTITION BY; where no window is below, it may be any expression of the row.
  *
- * The keys themselves are those of the stream's rows at the late event times that this transaction has written, as the
- * correction's snapshot sees them. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
+ * The keys themselves are those of the stream's rows at the late event times; of those, in a correction, that its transaction
+ * has written. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
  * With several such columns each is restricted for itself, which takes in more than the combinations that occur.
  */
 #include "tidemark.h"
@@ -273,7 +273,7 @@ tables_are_heaps(Oid stream)
 }
 
 static Expr *
-written_here(int stream)
+is_written_here(int stream)
 {
 	Oid types[] = {XIDOID};
 	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("written_here"));
@@ -285,10 +285,10 @@ written_here(int stream)
 
 /*
  * SELECT DISTINCT the key columns FROM the stream
- * WHERE what the view's query asks of it AND event time = ANY (times) AND tidemark.written_here(xmin)
+ * WHERE what the view's query asks of it AND event time = ANY (times) [AND tidemark.written_here(xmin)]
  */
 static Query *
-key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n)
+key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n, bool here)
 {
 	Query *query = copyObject(stream_level(batch));
 	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
@@ -314,9 +314,9 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 										   Int64GetDatum(MAX_KEYS + 1), false, FLOAT8PASSBYVAL);
 	query->limitOption = LIMIT_OPTION_COUNT;
 	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
-	if (tables_are_heaps(stream->relid))
+	if (here && tables_are_heaps(stream->relid))
 		query->jointree->quals =
-			make_and_qual(query->jointree->quals, (Node *) written_here(shape_input(query)));
+			make_and_qual(query->jointree->quals, (Node *) is_written_here(shape_input(query)));
 	return query;
 }
 
@@ -371,7 +371,8 @@ collect_values(const KeyColumn *column, int number, Tuplestorestate *rows, Tuple
 }
 
 List *
-keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, bool *none)
+keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, bool written_here,
+		bool *none)
 {
 	List *columns = n <= MAX_TIMES ? key_columns(batch) : NIL;
 	List *keys = NIL;
@@ -383,7 +384,8 @@ keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, 
 	*none = false;
 	if (columns == NIL)
 		return NIL;
-	rows = run_query(key_query(batch, &shape->stream, columns, times, n), owner, &type);
+	rows =
+		run_query(key_query(batch, &shape->stream, columns, times, n, written_here), owner, &type);
 	*none = tuplestore_tuple_count(rows) == 0;
 	slot = MakeSingleTupleTableSlot(type, &TTSOpsMinimalTuple);
 	if (tuplestore_tuple_count(rows) <= MAX_KEYS)

@@ -19,12 +19,12 @@ typedef struct KeyValues
 } KeyValues;
 
 /*
- * The keys (of KeyValues) of the stream's rows at these event times (sorted) that this transaction has written, in the active
- * snapshot: that they were inserted changes results of these keys only. NIL where the view has no such columns, or the keys are many. *none: there are no such
+ * The keys (of KeyValues) of the stream's rows at these event times, in the active snapshot; written_here: of those only that this
+ * transaction has written. That rows were inserted there changes results of these keys only. NIL where the view has no such columns, or the keys are many. *none: there are no such
  * rows in the view. The query has that shape and isn't changed; runs with the rights of owner.
  */
 extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n,
-					 bool *none);
+					 bool written_here, bool *none);
 
 /* Restricts the view's query to the rows that have these keys, where it reads the stream. */
 extern void keys_restrict(Query *batch, const List *keys);

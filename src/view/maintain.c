@@ -480,7 +480,7 @@ advance_view(Oid relid, const Progress *progress)
 				to = target;
 			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
 		}
-		materialised_changed(relid, to, rows, 0);
+		materialised_moved(relid, to, rows);
 		if (frontier.frontier == TICKS_MIN)
 			materialised_begins(relid, Min(progress->start, to));
 	}

@@ -206,6 +206,9 @@ run_query(DestReceiver *receiver, void *query)
 	PopActiveSnapshot();
 }
 
+/* A row's late event times since the last move; with more, all is taken to be changed. */
+#define MAX_LATE 100
+
 /* ---- what changes it ---------------------------------------------------------------------------- */
 
 uint64
@@ -296,17 +299,52 @@ materialised_truncate(const ContinuousView *view)
 }
 
 void
-materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections)
+materialised_moved(Oid view, Ticks frontier, int64 rows)
 {
-	Oid types[] = {OIDOID, INT8OID, INT8OID, INT8OID};
-	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(frontier), Int64GetDatum(rows),
-					  Int64GetDatum(corrections)};
+	Oid types[] = {OIDOID, INT8OID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(frontier), Int64GetDatum(rows)};
 
-	/* a correction may lie within the saved states: they are not for this frontier any more */
+	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, late = "
+						   "'{}' WHERE relid = $1",
+						   3, types, values, NULL);
+}
+
+/* The event times, each once, as an array; nothing if they are too many. times: sorted. */
+static bool
+late_array(const Ticks *times, int n, Datum *array)
+{
+	Datum late[MAX_LATE];
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0 && times[i] == times[i - 1])
+			continue;
+		if (count == MAX_LATE)
+			return false;
+		late[count++] = Int64GetDatum(times[i]);
+	}
+	*array = PointerGetDatum(
+		construct_array(late, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return true;
+}
+
+void
+materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *inserted, int n)
+{
+	Oid types[] = {OIDOID, INT8OID, INT8OID, INT8ARRAYOID, INT4OID};
+	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(frontier), Int64GetDatum(rows), 0,
+					  Int32GetDatum(MAX_LATE)};
+	bool known = inserted && late_array(inserted, n, &values[3]);
+	char nulls[] = {' ', ' ', ' ', known ? ' ' : 'n', ' ', '\0'};
+
+	/* unknown || known would be known */
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
-						   "corrections = corrections + $4, "
-						   "saved = CASE WHEN $4 = 0 THEN saved END WHERE relid = $1",
-						   4, types, values, NULL);
+						   "corrections = corrections + 1, saved = NULL, "
+						   "late = CASE WHEN late IS NOT NULL AND $4 IS NOT NULL AND frontier = $2 "
+						   "AND cardinality(late || $4) <= $5 THEN late || $4 END "
+						   "WHERE relid = $1",
+						   5, types, values, nulls);
 }
 
 void

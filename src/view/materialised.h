@@ -33,8 +33,15 @@ extern uint64 materialised_delete(const ContinuousView *view, Oid time_type, Tic
 /* Empties it at once, for all snapshots. */
 extern void materialised_truncate(const ContinuousView *view);
 
-/* Sets the view's row in tidemark.frontier: new frontier, change of the number of rows, and of corrections. */
-extern void materialised_changed(Oid view, Ticks frontier, int64 rows, int64 corrections);
+/* The view's row in tidemark.frontier: the frontier has moved; rows: how many there are more. */
+extern void materialised_moved(Oid view, Ticks frontier, int64 rows);
+
+/*
+ * Likewise: the rows were corrected, because rows were inserted at these event times (sorted), or NULL: because of anything. The
+ * frontier may have gone back. What has been saved of the windows' states holds no more.
+ */
+extern void materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *inserted,
+								   int n);
 
 /* Notes where the view's event time begins: what its progress is counted from. */
 extern void materialised_begins(Oid view, Ticks first);

@@ -49,6 +49,7 @@ struct OverKeyState
 	int64 rows; /* in the frame */
 	uint32 hash;
 	uint64 moment;		 /* when results were computed */
+	uint64 refill;		 /* the last one that it was filled in */
 	NullableDatum *keys; /* nkeys */
 	NullableDatum *results;
 	bool emptied;  /* is in the list of those to be swept */
@@ -89,6 +90,7 @@ struct OverKeys
 	StateFunction *functions;
 	keytable_hash *table;	/* if there are keys */
 	OverKeyState *only;		/* if there are none: the one state; NULL: no rows */
+	uint64 refill;			/* counts them */
 	OverKeyState **emptied; /* keys that had no rows at one time since the last sweep */
 	int nemptied;
 	int room; /* in emptied */
@@ -287,6 +289,30 @@ over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row)
 		if (set_arguments(function, row))
 			sliding_add(function->method, key->state[i], function->arguments);
 	}
+}
+
+void
+over_keys_begin_refill(OverKeys *keys)
+{
+	keys->refill++;
+}
+
+void
+over_keys_refill(OverKeys *keys, TupleTableSlot *row)
+{
+	OverKeyState *key = over_keys_find(keys, row);
+
+	if (key->refill != keys->refill)
+	{
+		key->refill = keys->refill;
+		key->rows = 0;
+		for (int i = 0; i < keys->nfunctions; i++)
+		{
+			sliding_free(keys->functions[i].method, key->state[i]);
+			key->state[i] = sliding_new(keys->functions[i].method, keys->context);
+		}
+	}
+	over_keys_enter(keys, key, row);
 }
 
 static void

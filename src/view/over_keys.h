@@ -22,6 +22,13 @@ extern OverKeyState *over_keys_find(OverKeys *keys, TupleTableSlot *row);
 /* The row enters the frame of its key. The current context: as above. */
 extern void over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row);
 
+/*
+ * Some keys are filled anew: between begin_refill and the next, the first row of a key that is given to refill begins its
+ * frame anew. Keys that no row is given of stay as they are.
+ */
+extern void over_keys_begin_refill(OverKeys *keys);
+extern void over_keys_refill(OverKeys *keys, TupleTableSlot *row);
+
 /* The row leaves it. Rows leave in the order of event time. */
 extern void over_keys_leave(OverKeys *keys, TupleTableSlot *row);
 

@@ -13,7 +13,8 @@
  *
  * Invariant: the states are what the stream's rows with event times in (F - L, F] make of them, in any snapshot in which the view has this
  * frontier F and this number of corrections. For rows at or below F change only together with a correction (view/correct.c), which
- * changes that number. Where the catalogue says otherwise, the states are thrown away and made anew from one slice.
+ * changes that number. Where the catalogue says otherwise, the states are thrown away and made anew from one slice; where it says that
+ * rows were inserted and nothing else, those of the rows' keys only (view/keys.c).
  *
  * A step changes the states before its transaction commits. If that does not happen, they are thrown away: `settled` is set when it
  * has. Nothing survives the process, and nothing needs to.
@@ -24,6 +25,8 @@
 #include "utils/tuplestore.h"
 #include "utils/timestamp.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "view/keys.h"
 #include "view/materialised.h"
 #include "view/over_keys.h"
 #include "view/over_operator.h"
@@ -203,6 +206,9 @@ typedef struct Step
 	Operator *operator;
 	Ticks from; /* the frontier */
 	Ticks to;
+	bool
+		late; /* rows came late since the last step: the states of these keys have to be made anew */
+	List *late_keys;
 	bool too_large; /* it ends at `to`, which is less far than was asked for */
 
 	MemoryContext context;
@@ -250,15 +256,17 @@ tails_of(const OverWindow *window, bool unbounded)
 	return tails;
 }
 
-/* The inputs with event times in (after, to]. */
+/* The inputs with event times in (after, to], of these keys (of keys.h; NIL: all). */
 static OverScan *
-scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to)
+scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to,
+			const List *keys)
 {
 	Oid type = window->stream.time_type;
 	Expr *from = after == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(after, 1));
+	Query *input = over_window_input(window, columns, from, slice_time_constant(type, to));
 
-	return over_scan_begin(window,
-						   over_window_input(window, columns, from, slice_time_constant(type, to)));
+	keys_restrict(input, keys);
+	return over_scan_begin(window, input);
 }
 
 /* Looks from time to time whether the states have outgrown tidemark.work_mem. */
@@ -276,7 +284,8 @@ is_too_large(Step *step)
 static void
 refill(Step *step, const Tail *tail, Ticks after)
 {
-	OverScan *scan = scan_inputs(step->operator->window, tail->columns, after, step->from);
+	OverScan *scan =
+		scan_inputs(step->operator->window, tail->columns, after, step->from, step->late_keys);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !is_too_large(step); over_scan_next(scan))
@@ -285,9 +294,7 @@ refill(Step *step, const Tail *tail, Ticks after)
 
 		while ((i = bms_next_member(tail->frames, i)) >= 0)
 		{
-			OverKeys *keys = step->operator->keys[i];
-
-			over_keys_enter(keys, over_keys_find(keys, scan->row), scan->row);
+			over_keys_refill(step->operator->keys[i], scan->row);
 		}
 		MemoryContextReset(step->group);
 	}
@@ -295,13 +302,15 @@ refill(Step *step, const Tail *tail, Ticks after)
 	over_scan_end(scan);
 }
 
-/* Makes the states at step->from anew. */
+/* Makes the states at step->from anew: of the keys of late rows, or of all. */
 static void
 rebuild(Step *step)
 {
 	OverWindow *window = step->operator->window;
 	ListCell *cell;
 
+	for (int i = 0; i < step->operator->nframes; i++)
+		over_keys_begin_refill(step->operator->keys[i]);
 	foreach (cell, tails_of(window, true))
 		refill(step, lfirst(cell), TICKS_MIN);
 	foreach (cell, tails_of(window, false))
@@ -448,14 +457,14 @@ begin_scans(Step *step)
 	OverWindow *window = step->operator->window;
 	ListCell *cell;
 
-	step->head = scan_inputs(window, NULL, step->from, step->to);
+	step->head = scan_inputs(window, NULL, step->from, step->to, NIL);
 	step->tails = tails_of(window, false);
 	foreach (cell, step->tails)
 	{
 		Tail *tail = lfirst(cell);
 
 		tail->scan = scan_inputs(window, tail->columns, ticks_minus(step->from, tail->length),
-								 ticks_minus(step->to, tail->length));
+								 ticks_minus(step->to, tail->length), NIL);
 	}
 }
 
@@ -515,7 +524,7 @@ produce(DestReceiver *receiver, void *arg)
 	step->nulls = palloc(ncolumns * sizeof(bool));
 	step->held_keys = palloc(HELD_ROWS * operator->nframes * sizeof(OverKeyState *));
 	step->output = over_output_begin(operator->window, receiver);
-	if (operator->frontier != step->from)
+	if (operator->frontier != step->from || step->late)
 		rebuild(step);
 	if (!step->too_large)
 		advance(step);
@@ -535,6 +544,28 @@ set_too_large(Operator *operator)
 	operator->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
 }
 
+/*
+ * The catalogue has moved on without the states. Where rows were inserted and nothing else, the keys that they
+ * have are found; otherwise there is nothing to go on from.
+ */
+static void
+catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batch)
+{
+	Operator *operator= step->operator;
+	Ticks *times;
+	int n = -1;
+	bool none;
+
+	if (operator->frontier == step->from)
+		n = frontier_late_times(view->relid, GetActiveSnapshot(), &times);
+	if (n > 0)
+		step->late_keys =
+			keys_at(batch, shape, relation_owner(view->relid), times, n, false, &none);
+	step->late = step->late_keys != NIL && !none;
+	if (step->late_keys == NIL)
+		empty(operator);
+}
+
 bool
 over_operator_append(const ContinuousView *view, const Shape *shape, Query *batch,
 					 const Frontier *frontier, Ticks *to, uint64 *rows)
@@ -548,9 +579,9 @@ over_operator_append(const ContinuousView *view, const Shape *shape, Query *batc
 	step->operator= operator;
 	step->from = frontier->frontier;
 	step->to = *to;
-	if (operator->frontier != step->from || operator->corrections != frontier->corrections)
-		empty(operator);
 	operator->settled = false;
+	if (operator->frontier != step->from || operator->corrections != frontier->corrections)
+		catch_up(step, view, shape, batch);
 	*rows = materialised_receive(view, produce, step);
 	*to = step->to;
 	operator->frontier = step->to;
