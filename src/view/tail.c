@@ -55,6 +55,9 @@ enum event_column
 	EVENT_INPUTS /* the inputs' first */
 };
 
+/* The WITH query that finds the newest row, and its column. */
+#define NEWEST "newest"
+
 /* A tail that replays. */
 typedef struct Replay
 {
@@ -175,6 +178,22 @@ count_used(const Replay *replay, const OverFrame *frame)
 	return n;
 }
 
+/* The frames that rows leave. */
+static int
+count_leaving(const Replay *replay)
+{
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, replay->window->frames)
+	{
+		OverFrame *frame = lfirst(cell);
+
+		n += !frame->unbounded && count_used(replay, frame) > 0;
+	}
+	return n;
+}
+
 static bool
 is_used(const Replay *replay, const OverFunction *function)
 {
@@ -257,9 +276,9 @@ enter_events(const Replay *replay)
 	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
 }
 
-/* (SELECT max(t) FROM inputs WHERE t > saved): no row leaves a window later than that. */
-static Expr *
-newest(const Replay *replay)
+/* SELECT max(t) FROM inputs WHERE t > saved: no row leaves a window later than that. */
+static Query *
+newest_query(const Replay *replay)
 {
 	Oid type = replay->window->stream.time_type;
 	Expr *from = tail_replay_start(replay->view, type, 0);
@@ -268,7 +287,6 @@ newest(const Replay *replay)
 	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
 	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
 	Aggref *max = makeNode(Aggref);
-	SubLink *link = makeNode(SubLink);
 
 	max->aggfnoid =
 		LookupFuncName(list_make2(makeString("pg_catalog"), makeString("max")), 1, &type, false);
@@ -278,12 +296,68 @@ newest(const Replay *replay)
 	max->aggkind = AGGKIND_NORMAL;
 	max->aggno = max->aggtransno = -1;
 	max->location = -1;
-	add_target(query, (Expr *) max, "newest");
+	add_target(query, (Expr *) max, NEWEST);
 	query->hasAggs = true;
+	return query;
+}
+
+/* The same as a WITH query, for all frames. */
+static CommonTableExpr *
+newest_with(const Replay *replay, int references)
+{
+	CommonTableExpr *with = makeNode(CommonTableExpr);
+
+	with->ctename = NEWEST;
+	with->ctematerialized = CTEMaterializeAlways;
+	with->ctequery = (Node *) newest_query(replay);
+	with->location = -1;
+	with->cterefcount = references;
+	with->ctecolnames = list_make1(makeString(NEWEST));
+	with->ctecoltypes = list_make1_oid(replay->window->stream.time_type);
+	with->ctecoltypmods = list_make1_int(-1);
+	with->ctecolcollations = list_make1_oid(InvalidOid);
+	return with;
+}
+
+/* (SELECT newest FROM newest), that many levels below the query with that WITH. */
+static Expr *
+newest(const Replay *replay, int levels)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	SubLink *link = makeNode(SubLink);
+	Oid type = replay->window->stream.time_type;
+	Query *query;
+
+	entry->rtekind = RTE_CTE;
+	entry->ctename = NEWEST;
+	entry->ctelevelsup = levels;
+	entry->coltypes = list_make1_oid(type);
+	entry->coltypmods = list_make1_int(-1);
+	entry->colcollations = list_make1_oid(InvalidOid);
+	entry->eref = makeAlias(NEWEST, list_make1(makeString(NEWEST)));
+	entry->inFromCl = true;
+	query = select_nothing_from(entry);
+	add_target(query, (Expr *) makeVar(1, 1, type, -1, InvalidOid, 0), NEWEST);
 	link->subLinkType = EXPR_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
 	return (Expr *) link;
+}
+
+/* How many levels there are from that of the windows down to the stream. */
+static int
+count_levels(const OverWindow *window)
+{
+	Query *query = over_window_level(window);
+	int n = 1;
+	RangeTblEntry *input;
+
+	while ((input = rt_fetch(shape_input(query), query->rtable))->rtekind == RTE_SUBQUERY)
+	{
+		query = input->subquery;
+		n++;
+	}
+	return n;
 }
 
 /* The level that reads the stream has a subquery in its condition. */
@@ -303,7 +377,9 @@ leave_events(const Replay *replay, const OverFrame *frame, int32 number)
 {
 	Oid type = replay->window->stream.time_type;
 	Expr *from = tail_replay_start(replay->view, type, frame->length);
-	Expr *to = tail_before(newest(replay), frame->length);
+	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
+	Expr *newest_time = newest(replay, 3 + count_levels(replay->window));
+	Expr *to = tail_before(newest_time, frame->length);
 	Query *inputs = over_window_input(replay->window, frame->columns, from, to);
 
 	mark_sublink(inputs);
@@ -505,6 +581,8 @@ replayed_events(const Replay *replay)
 	for (int i = 0; i < replay->window->nfunctions; i++)
 		add_target(query, results[i], psprintf("r%d", i + 1));
 	query->hasWindowFuncs = true;
+	if (count_leaving(replay) > 0)
+		query->cteList = list_make1(newest_with(replay, count_leaving(replay)));
 	return query;
 }
 
