@@ -86,7 +86,9 @@ CREATE TABLE tidemark.view (
     advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
     states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
-    last_error_at timestamptz
+    last_error_at timestamptz,
+    method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'slices')),  -- how it is maintained now
+    reason      text                                          -- why not incrementally
 );
 
 -- One row a view, updated in the transaction that changes the materialised rows: whoever sees those
@@ -203,6 +205,11 @@ CREATE FUNCTION tidemark.verify(view regclass, OUT difference text, OUT "row" js
 COMMENT ON FUNCTION tidemark.verify(regclass)
     IS 'compare a continuous view with its batch query in one snapshot: the rows that are missing from it, or unexpected';
 
+CREATE FUNCTION tidemark.explain(view regclass, OUT part text, OUT how text, OUT why text) RETURNS SETOF record
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_explain';
+COMMENT ON FUNCTION tidemark.explain(regclass)
+    IS 'how a continuous view is maintained and its live tail computed: window by window, and why not otherwise';
+
 CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';
 COMMENT ON FUNCTION tidemark.tail_start(regclass, regclass, anyelement, interval)
@@ -311,6 +318,7 @@ SELECT v.relid AS view,
             THEN round(100.0 * (least(f.frontier, t.target)::numeric - f.first) / (t.target - f.first), 1)
             ELSE 100 END AS percent_materialised,
        v.advance_on,
+       v.method,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
        f.rows,

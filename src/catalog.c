@@ -62,7 +62,11 @@ enum view_column
 	Anum_view_definition,
 	Anum_view_lookahead,
 	Anum_view_advance_on,
-	Anum_view_states
+	Anum_view_states,
+	Anum_view_last_error,
+	Anum_view_last_error_at,
+	Anum_view_method,
+	Anum_view_reason
 };
 
 enum frontier_column
@@ -412,11 +416,41 @@ view_states(Oid view)
 	if (!OidIsValid(table) ||
 		!read_row(table, InvalidOid, Anum_view_relid, view, NULL, values, nulls))
 		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(values[Anum_view_states - 1]), REGCLASSOID, sizeof(Oid), true,
-					  TYPALIGN_INT, &elements, NULL, &n);
+	deconstruct_array(DatumGetArrayTypeP(values[Anum_view_states - 1]), REGCLASSOID, sizeof(Oid),
+					  true, TYPALIGN_INT, &elements, NULL, &n);
 	for (int i = 0; i < n; i++)
 		states = lappend_oid(states, DatumGetObjectId(elements[i]));
 	return states;
+}
+
+ViewMethod
+view_method(Oid view)
+{
+	ViewMethod result = {"slices", NULL};
+	Oid table = catalog_table("view");
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+
+	if (!OidIsValid(table) ||
+		!read_row(table, InvalidOid, Anum_view_relid, view, NULL, values, nulls))
+		return result;
+	result.method = TextDatumGetCString(values[Anum_view_method - 1]);
+	if (!nulls[Anum_view_reason - 1])
+		result.reason = TextDatumGetCString(values[Anum_view_reason - 1]);
+	return result;
+}
+
+void
+view_set_method(Oid view, ViewMethod method)
+{
+	Oid types[] = {OIDOID, TEXTOID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(view), CStringGetTextDatum(method.method),
+					  method.reason ? CStringGetTextDatum(method.reason) : 0};
+	char nulls[] = {' ', ' ', method.reason ? ' ' : 'n', '\0'};
+
+	(void) catalog_execute("UPDATE tidemark.view SET method = $2, reason = $3 WHERE relid = $1 AND "
+						   "(method <> $2 OR reason IS DISTINCT FROM $3)",
+						   3, types, values, nulls);
 }
 
 Frontier

@@ -66,6 +66,16 @@ extern List *all_streams(void);
 /* OIDs of the tables with the saved states of a view's windows, in the order of its frames; not cached. */
 extern List *view_states(Oid view);
 
+/* How a view is maintained: "incremental"; "rows", each row by itself; or "slices", and why so. Not cached. */
+typedef struct ViewMethod
+{
+	const char *method;
+	const char *reason; /* NULL: none */
+} ViewMethod;
+
+extern ViewMethod view_method(Oid view);
+extern void view_set_method(Oid view, ViewMethod method);
+
 /* What the row of a view in tidemark.frontier says in a snapshot. */
 typedef struct Frontier
 {

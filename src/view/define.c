@@ -117,9 +117,9 @@ require_maintainable_view(Relation rel, Access access)
 #define ADVANCE_ON_WATERMARK "watermark"
 #define ADVANCE_ON_ARRIVAL "arrival"
 
-/* The tables for the states of its windows, where they are kept from step to step and can be saved. */
-static List *
-create_state_tables(Oid relid, Query *batch, const Shape *shape)
+/* How the view will be maintained, and the tables for the states of its windows, where these can be saved. */
+static ViewMethod
+prepare_windows(Oid relid, Query *batch, const Shape *shape, List **states)
 {
 	RoleSession session = role_begin(relation_owner(relid));
 	const char *why;
@@ -127,7 +127,8 @@ create_state_tables(Oid relid, Query *batch, const Shape *shape)
 	OverWindow *window = over_window_analyse(copyObject(batch), shape, &has_windows, &why);
 
 	role_end(session);
-	return window ? over_state_create(relid, window) : NIL;
+	*states = window ? over_state_create(relid, window) : NIL;
+	return over_window_view_method(window, has_windows, why);
 }
 
 static Datum
@@ -144,10 +145,11 @@ oid_array(List *oids)
 
 static void
 insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, List *states,
-			const char *advance_on)
+			ViewMethod method, const char *advance_on)
 {
 	int64 lookahead = lookback_ticks(shape->stream.time_type, &shape->lookahead);
-	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID, INT8OID, TEXTOID, OIDARRAYOID};
+	Oid types[] = {OIDOID,	OIDOID,	 OIDOID,	  INT2OID, TEXTOID,
+				   INT8OID, TEXTOID, OIDARRAYOID, TEXTOID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(relid),
 					  ObjectIdGetDatum(shape->stream.relid),
 					  ObjectIdGetDatum(mat),
@@ -155,13 +157,17 @@ insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, List
 					  CStringGetTextDatum(view_fingerprint(relid)),
 					  Int64GetDatum(lookahead),
 					  CStringGetTextDatum(advance_on),
-					  oid_array(states)};
+					  oid_array(states),
+					  CStringGetTextDatum(method.method),
+					  CStringGetTextDatum(method.reason ? method.reason : "")};
 	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition, lookahead, "
-		"advance_on, states) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::regclass[])",
+		"advance_on, states, method, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::regclass[], "
+		"$9, "
+		"nullif($10, ''))",
 		lengthof(types), types, values, NULL);
 	(void) catalog_execute(
 		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
@@ -193,6 +199,7 @@ make_continuous(Oid relid, const char *advance_on)
 	Access access;
 	Query *batch;
 	Shape shape;
+	ViewMethod method;
 	List *states;
 	Oid mat;
 
@@ -211,10 +218,10 @@ make_continuous(Oid relid, const char *advance_on)
 	require_maintainable_view(rel, access);
 	peers_notice(batch, &shape);
 
-	states = create_state_tables(relid, batch, &shape);
+	method = prepare_windows(relid, batch, &shape, &states);
 	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);
 	mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), time_attnum);
-	insert_view(relid, &shape, mat, time_attnum, states,
+	insert_view(relid, &shape, mat, time_attnum, states, method,
 				advance_on ? advance_on : ADVANCE_ON_WATERMARK);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);

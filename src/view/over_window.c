@@ -448,6 +448,18 @@ over_window_analyse(Query *batch, const Shape *shape, bool *has_windows, const c
 	return inputs_have_types(window, why) ? window : NULL;
 }
 
+ViewMethod
+over_window_view_method(const OverWindow *window, bool has_windows, const char *why)
+{
+	ViewMethod incremental = {"incremental", NULL};
+	ViewMethod rows = {"rows", why};
+	ViewMethod slices = {"slices", why};
+
+	if (window)
+		return incremental;
+	return has_windows ? slices : rows;
+}
+
 /* ---- the queries ---------------------------------------------------------------------------------- */
 
 static Expr *

@@ -64,6 +64,10 @@ typedef struct OverWindow
 extern OverWindow *over_window_analyse(Query *batch, const Shape *shape, bool *has_windows,
 									   const char **why);
 
+/* What an analysis comes to, as tidemark.view has it. */
+extern ViewMethod over_window_view_method(const OverWindow *window, bool has_windows,
+										  const char *why);
+
 /* The level of its query that has the windows; a window function of it that has been found there. */
 extern Query *over_window_level(const OverWindow *window);
 extern OverFunction *over_window_function(const OverWindow *window, const WindowFunc *call);

@@ -1,0 +1,170 @@
+/*
+ * explain.c: how a continuous view is computed, and why not otherwise.
+ *
+ * Says what the maintainer and the planner would do with the view's query as it is now; what was found when it was last
+ * maintained (states that need too much memory) stands in tidemark.view. Reads no row of the stream.
+ */
+#include "tidemark.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "aggregate/sliding.h"
+#include "catalog.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "funcapi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "view/over_window.h"
+#include "view/slice.h"
+
+PG_FUNCTION_INFO_V1(tidemark_explain);
+
+static void
+put_line(ReturnSetInfo *result, const char *part, const char *how, const char *why)
+{
+	Datum values[] = {CStringGetTextDatum(part), CStringGetTextDatum(how),
+					  why ? CStringGetTextDatum(why) : 0};
+	bool nulls[] = {false, false, why == NULL};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* A length of event time, for people. */
+static char *
+length_text(const Stream *stream, int64 ticks)
+{
+	Interval *interval;
+
+	if (stream->time_type == INT8OID)
+		return psprintf(INT64_FORMAT, ticks);
+	interval = palloc0(sizeof(Interval));
+	if (stream->time_type == DATEOID)
+		interval->day = ticks;
+	else
+		interval->time = ticks;
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+}
+
+static void
+put_frame(ReturnSetInfo *result, const OverWindow *window, const OverFrame *frame, int number)
+{
+	char *part = psprintf("window %d", number);
+	char *reach = frame->unbounded
+					  ? "from the start"
+					  : psprintf("%s back", length_text(&window->stream, frame->length));
+	int nkeys = list_length(frame->keys);
+	ListCell *cell;
+
+	put_line(result, part,
+			 nkeys == 0 ? reach
+						: psprintf("%s, for each value of %d expression%s", reach, nkeys,
+								   nkeys == 1 ? "" : "s"),
+			 NULL);
+	foreach (cell, frame->functions)
+	{
+		OverFunction *function = lfirst(cell);
+
+		put_line(result, psprintf("%s: %s", part, format_procedure(function->call->winfnoid)),
+				 sliding_method(function->method),
+				 sliding_holds_rows(function->method)
+					 ? "its state holds values of the rows in the window"
+					 : NULL);
+	}
+}
+
+/* The index by which the stream is read in slices of event time. */
+static char *
+time_index(const Stream *stream)
+{
+	Relation rel = relation_open(stream->relid, AccessShareLock);
+	char *found = NULL;
+	ListCell *cell;
+
+	foreach (cell, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indkey.values[0] == stream->attnum)
+			found = psprintf("%s \"%s\"", get_am_name(index->rd_rel->relam),
+							 RelationGetRelationName(index));
+		index_close(index, NoLock);
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+static void
+put_index(ReturnSetInfo *result, const Stream *stream)
+{
+	char *index = time_index(stream);
+
+	put_line(result, "index on the event time", index ? index : "none",
+			 index ? NULL
+				   : "each step reads the whole table; CREATE INDEX ... USING brin "
+					 "(event_time) costs writers little");
+}
+
+static void
+explain(ReturnSetInfo *result, Oid relid)
+{
+	ViewMethod method = view_method(relid);
+	Shape shape;
+	Access access;
+	Query *batch = slice_batch_query(relid, &shape, &access);
+	RoleSession session;
+	OverWindow *window;
+	bool has_windows;
+	const char *why;
+	ListCell *cell;
+
+	if (shape.refusal)
+	{
+		put_line(result, "maintenance", "none", shape.refusal);
+		return;
+	}
+	session = role_begin(relation_owner(relid));
+	window = over_window_analyse(batch, &shape, &has_windows, &why);
+	role_end(session);
+	put_line(result, "maintenance", method.method, method.reason);
+	if (window)
+		foreach (cell, window->frames)
+			put_frame(result, window, lfirst(cell), foreach_current_index(cell) + 1);
+	put_line(
+		result, "lookback",
+		lookback_is_unbounded(&shape.lookback)
+			? "to the start"
+			: length_text(&shape.stream, lookback_ticks(shape.stream.time_type, &shape.lookback)),
+		NULL);
+	put_line(result, "live tail", view_states(relid) != NIL ? "from saved states" : "by slice",
+			 view_states(relid) != NIL || !has_windows ? NULL
+			 : window								   ? "the states can't be saved"
+													   : why);
+	put_index(result, &shape.stream);
+}
+
+Datum
+tidemark_explain(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	ContinuousView view;
+
+	LockRelationOid(relid, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("view with OID %u does not exist", relid)));
+	if (!view_lookup(relid, &view))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("\"%s\" is not a continuous view", get_rel_name(relid)),
+						errhint("tidemark.continuous_views lists them.")));
+	InitMaterializedSRF(fcinfo, 0);
+	explain((ReturnSetInfo *) fcinfo->resultinfo, relid);
+	return (Datum) 0;
+}
