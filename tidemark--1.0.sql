@@ -84,7 +84,7 @@ CREATE TABLE tidemark.view (
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
     lookahead   int8 NOT NULL,                                -- ticks: the frontier stays that far behind
     advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
-    states      oid[] NOT NULL DEFAULT '{}',                  -- tables of saved states of its windows, one a frame; none: it has none
+    states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz
 );
@@ -338,24 +338,27 @@ CREATE FUNCTION tidemark.on_drop() RETURNS event_trigger
 DECLARE
     gone_streams oid[];
     gone_view record;
+    gone_table regclass;
 BEGIN
     SELECT array_agg(s.relid) INTO gone_streams
       FROM tidemark.stream s
       JOIN pg_event_trigger_dropped_objects() d
         ON d.classid = 'pg_class'::regclass AND d.objid = s.relid AND d.objsubid IN (0, s.attnum);
     FOR gone_view IN
-        SELECT v.relid, v.mat
+        SELECT v.relid, v.mat || v.states AS tables
           FROM tidemark.view v
          WHERE v.stream = ANY (gone_streams)
             OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
-                        WHERE d.classid = 'pg_class'::regclass AND d.objid IN (v.relid, v.mat) AND d.objsubid = 0)
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = ANY (ARRAY[v.relid, v.mat] || v.states) AND d.objsubid = 0)
     LOOP
         DELETE FROM tidemark.view WHERE relid = gone_view.relid;
         DELETE FROM tidemark.frontier WHERE relid = gone_view.relid;
         PERFORM tidemark.forget(gone_view.relid);
-        IF EXISTS (SELECT FROM pg_class WHERE oid = gone_view.mat) THEN
-            EXECUTE format('DROP TABLE %s', gone_view.mat::regclass);
-        END IF;
+        FOREACH gone_table IN ARRAY gone_view.tables LOOP
+            IF EXISTS (SELECT FROM pg_class WHERE oid = gone_table) THEN
+                EXECUTE format('DROP TABLE %s', gone_table);
+            END IF;
+        END LOOP;
     END LOOP;
     IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
                  JOIN pg_namespace n ON n.nspname = d.address_names[1]

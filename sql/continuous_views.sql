@@ -3,7 +3,7 @@ CREATE FUNCTION tables_read(query text) RETURNS SETOF text LANGUAGE plpgsql AS $
 DECLARE plan json;
 BEGIN
     EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
-    RETURN QUERY SELECT m[1] FROM regexp_matches(plan::text, '"Relation Name": "([^"]+)"', 'g') m ORDER BY 1;
+    RETURN QUERY SELECT DISTINCT m[1] FROM regexp_matches(plan::text, '"Relation Name": "([^"]+)"', 'g') m ORDER BY 1;
 END $$;
 CREATE TABLE payment_msg ("createTime" timestamp(3), "orderId" bigint, "payAmount" double precision, "payPlatform" int, "provinceId" int);
 SELECT tidemark.create_stream('payment_msg', 'createTime', allowed_delay => '15 seconds');

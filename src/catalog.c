@@ -412,7 +412,7 @@ view_states(Oid view)
 	if (!OidIsValid(table) ||
 		!read_row(table, InvalidOid, Anum_view_relid, view, NULL, values, nulls))
 		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(values[Anum_view_states - 1]), OIDOID, sizeof(Oid), true,
+	deconstruct_array(DatumGetArrayTypeP(values[Anum_view_states - 1]), REGCLASSOID, sizeof(Oid), true,
 					  TYPALIGN_INT, &elements, NULL, &n);
 	for (int i = 0; i < n; i++)
 		states = lappend_oid(states, DatumGetObjectId(elements[i]));

@@ -35,6 +35,7 @@
 #include "stream/stream.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,6 +43,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/materialised.h"
+#include "view/over_state.h"
 #include "view/peers.h"
 #include "view/slice.h"
 #include "worker/worker.h"
@@ -115,24 +117,51 @@ require_maintainable_view(Relation rel, Access access)
 #define ADVANCE_ON_WATERMARK "watermark"
 #define ADVANCE_ON_ARRIVAL "arrival"
 
+/* The tables for the states of its windows, where they are kept from step to step and can be saved. */
+static List *
+create_state_tables(Oid relid, Query *batch, const Shape *shape)
+{
+	RoleSession session = role_begin(relation_owner(relid));
+	const char *why;
+	bool has_windows;
+	OverWindow *window = over_window_analyse(copyObject(batch), shape, &has_windows, &why);
+
+	role_end(session);
+	return window ? over_state_create(relid, window) : NIL;
+}
+
+static Datum
+oid_array(List *oids)
+{
+	Datum *elements = palloc(sizeof(Datum) * (list_length(oids) + 1));
+	ListCell *cell;
+
+	foreach (cell, oids)
+		elements[foreach_current_index(cell)] = ObjectIdGetDatum(lfirst_oid(cell));
+	return PointerGetDatum(
+		construct_array(elements, list_length(oids), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 static void
-insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, const char *advance_on)
+insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, List *states,
+			const char *advance_on)
 {
 	int64 lookahead = lookback_ticks(shape->stream.time_type, &shape->lookahead);
-	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID, INT8OID, TEXTOID};
+	Oid types[] = {OIDOID, OIDOID, OIDOID, INT2OID, TEXTOID, INT8OID, TEXTOID, OIDARRAYOID};
 	Datum values[] = {ObjectIdGetDatum(relid),
 					  ObjectIdGetDatum(shape->stream.relid),
 					  ObjectIdGetDatum(mat),
 					  Int16GetDatum(time_attnum),
 					  CStringGetTextDatum(view_fingerprint(relid)),
 					  Int64GetDatum(lookahead),
-					  CStringGetTextDatum(advance_on)};
+					  CStringGetTextDatum(advance_on),
+					  oid_array(states)};
 	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition, lookahead, "
-		"advance_on) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		"advance_on, states) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::regclass[])",
 		lengthof(types), types, values, NULL);
 	(void) catalog_execute(
 		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
@@ -164,6 +193,7 @@ make_continuous(Oid relid, const char *advance_on)
 	Access access;
 	Query *batch;
 	Shape shape;
+	List *states;
 	Oid mat;
 
 	require_view(rel);
@@ -181,9 +211,11 @@ make_continuous(Oid relid, const char *advance_on)
 	require_maintainable_view(rel, access);
 	peers_notice(batch, &shape);
 
+	states = create_state_tables(relid, batch, &shape);
 	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);
 	mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), time_attnum);
-	insert_view(relid, &shape, mat, time_attnum, advance_on ? advance_on : ADVANCE_ON_WATERMARK);
+	insert_view(relid, &shape, mat, time_attnum, states,
+				advance_on ? advance_on : ADVANCE_ON_WATERMARK);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);
 	worker_wake_at_commit();
@@ -215,15 +247,17 @@ tidemark_make_continuous(PG_FUNCTION_ARGS)
 
 /* ---- make_batch -------------------------------------------------------------------------------- */
 
-/* Forgets the view's rows in the catalogue, and its table: in this order, for on_drop has nothing left to do then. */
+/* Forgets the view's rows in the catalogue, and its tables: in this order, for on_drop has nothing left to do then. */
 static void
 make_batch(Oid relid, const ContinuousView *view)
 {
 	Oid types[] = {OIDOID};
 	Datum values[] = {ObjectIdGetDatum(relid)};
 	ObjectAddress mat;
+	List *states;
 
 	frontier_lock_view(relid);
+	states = view_states(relid);
 	(void) catalog_execute("DELETE FROM tidemark.view WHERE relid = $1", 1, types, values, NULL);
 	(void) catalog_execute("DELETE FROM tidemark.frontier WHERE relid = $1", 1, types, values,
 						   NULL);
@@ -233,6 +267,7 @@ make_batch(Oid relid, const ContinuousView *view)
 		ObjectAddressSet(mat, RelationRelationId, view->mat);
 		performDeletion(&mat, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 	}
+	over_state_drop(states);
 	CommandCounterIncrement();
 }
 

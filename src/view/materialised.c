@@ -64,7 +64,7 @@ create_index(Oid table, AttrNumber column)
 }
 
 Oid
-materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
+materialised_create_table(Oid view, const char *label, List *columns, int fillfactor)
 {
 	CreateStmt *create = makeNode(CreateStmt);
 	Oid userid;
@@ -74,11 +74,12 @@ materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 
 	create->relation =
 		makeRangeVar(TIDEMARK_DATA_SCHEMA,
-					 ChooseRelationName(get_rel_name(view), NULL, "rows",
+					 ChooseRelationName(get_rel_name(view), NULL, label,
 										get_namespace_oid(TIDEMARK_DATA_SCHEMA, false), false),
 					 -1);
-	create->tableElts = column_definitions(columns);
+	create->tableElts = columns;
 	create->oncommit = ONCOMMIT_NOOP;
+	create->options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(fillfactor), -1));
 
 	GetUserIdAndSecContext(&userid, &sec_context);
 	SetUserIdAndSecContext(catalog_owner(), sec_context | SECURITY_LOCAL_USERID_CHANGE);
@@ -88,8 +89,16 @@ materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 	NewRelationCreateToastTable(table.objectId, (Datum) 0);
 	ObjectAddressSet(owner, RelationRelationId, view);
 	recordDependencyOn(&table, &owner, DEPENDENCY_AUTO);
-	create_index(table.objectId, time_attnum);
 	return table.objectId;
+}
+
+Oid
+materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
+{
+	Oid table = materialised_create_table(view, "rows", column_definitions(columns), 100);
+
+	create_index(table, time_attnum);
+	return table;
 }
 
 /* ---- bulk insertion as a destination of the executor -------------------------------------------- */
@@ -345,6 +354,17 @@ materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *insert
 						   "AND cardinality(late || $4) <= $5 THEN late || $4 END "
 						   "WHERE relid = $1",
 						   5, types, values, nulls);
+}
+
+void
+materialised_saved(Oid view, Ticks saved)
+{
+	Oid types[] = {OIDOID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view), Int64GetDatum(saved)};
+	char nulls[] = {' ', saved == TICKS_MIN ? 'n' : ' ', '\0'};
+
+	(void) catalog_execute("UPDATE tidemark.frontier SET saved = $2 WHERE relid = $1", 2, types,
+						   values, nulls);
 }
 
 void

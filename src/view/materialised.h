@@ -15,6 +15,9 @@
  */
 extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum);
 
+/* A table of a view's, named after it and label, with these ColumnDefs: whose it is and when it goes are as above. */
+extern Oid materialised_create_table(Oid view, const char *label, List *columns, int fillfactor);
+
 /* Something that starts a receiver, gives it rows of the view, with the event time, and shuts it down. */
 typedef void (*MaterialisedSource)(DestReceiver *receiver, void *arg);
 
@@ -42,6 +45,9 @@ extern void materialised_moved(Oid view, Ticks frontier, int64 rows);
  */
 extern void materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *inserted,
 								   int n);
+
+/* Notes how far the saved states of the view's windows go; TICKS_MIN: there are none. */
+extern void materialised_saved(Oid view, Ticks saved);
 
 /* Notes where the view's event time begins: what its progress is counted from. */
 extern void materialised_begins(Oid view, Ticks first);

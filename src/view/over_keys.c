@@ -52,8 +52,10 @@ struct OverKeyState
 	uint64 refill;		 /* the last one that it was filled in */
 	NullableDatum *keys; /* nkeys */
 	NullableDatum *results;
-	bool emptied;  /* is in the list of those to be swept */
-	void *state[]; /* nfunctions */
+	int32 changed;		   /* place among those that changed; -1: not one of them */
+	ItemPointerData saved; /* where it was written */
+	bool emptied;		   /* is in the list of those to be swept */
+	void *state[];		   /* nfunctions */
 };
 
 typedef struct KeyEntry
@@ -94,6 +96,14 @@ struct OverKeys
 	OverKeyState **emptied; /* keys that had no rows at one time since the last sweep */
 	int nemptied;
 	int room; /* in emptied */
+
+	/* For saving: keys that changed, and where those were written that are gone. */
+	OverKeyState **changed;
+	int nchanged;
+	int changed_room;
+	ItemPointerData *gone;
+	int ngone;
+	int gone_room;
 };
 
 /* ---- making ------------------------------------------------------------------------------------- */
@@ -216,6 +226,8 @@ make_key(OverKeys *keys)
 	OverKeyState *key = palloc0(offsetof(OverKeyState, state) + sizeof(void *) * keys->nfunctions +
 								sizeof(NullableDatum) * (keys->nkeys + keys->nfunctions));
 
+	key->changed = -1;
+	ItemPointerSetInvalid(&key->saved);
 	key->keys = (NullableDatum *) &key->state[keys->nfunctions];
 	key->results = key->keys + keys->nkeys;
 	for (int i = 0; i < keys->nkeys; i++)
@@ -278,9 +290,47 @@ set_arguments(StateFunction *function, TupleTableSlot *row)
 	return true;
 }
 
+/* Room for one more element in an array of the keys' context. */
+static void *
+make_room(OverKeys *keys, void *array, int n, int *room, Size size)
+{
+	if (n < *room)
+		return array;
+	*room = Max(64, *room * 2);
+	if (array == NULL)
+		return MemoryContextAlloc(keys->context, size * *room);
+	return repalloc_huge(array, size * *room);
+}
+
+static void
+note_changed(OverKeys *keys, OverKeyState *key)
+{
+	if (key->changed >= 0)
+		return;
+	keys->changed =
+		make_room(keys, keys->changed, keys->nchanged, &keys->changed_room, sizeof(OverKeyState *));
+	key->changed = keys->nchanged;
+	keys->changed[keys->nchanged++] = key;
+}
+
+/* The last of those that changed takes its place. */
+static void
+forget_changed(OverKeys *keys, OverKeyState *key)
+{
+	OverKeyState *last;
+
+	if (key->changed < 0)
+		return;
+	last = keys->changed[--keys->nchanged];
+	keys->changed[key->changed] = last;
+	last->changed = key->changed;
+	key->changed = -1;
+}
+
 void
 over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row)
 {
+	note_changed(keys, key);
 	key->rows++;
 	for (int i = 0; i < keys->nfunctions; i++)
 	{
@@ -321,13 +371,8 @@ note_emptied(OverKeys *keys, OverKeyState *key)
 	if (key->emptied)
 		return;
 	key->emptied = true;
-	if (keys->nemptied == keys->room)
-	{
-		keys->room = Max(64, keys->room * 2);
-		keys->emptied =
-			keys->emptied ? repalloc_huge(keys->emptied, sizeof(OverKeyState *) * keys->room)
-						  : MemoryContextAlloc(keys->context, sizeof(OverKeyState *) * keys->room);
-	}
+	keys->emptied =
+		make_room(keys, keys->emptied, keys->nemptied, &keys->room, sizeof(OverKeyState *));
 	keys->emptied[keys->nemptied++] = key;
 }
 
@@ -338,6 +383,7 @@ over_keys_leave(OverKeys *keys, TupleTableSlot *row)
 
 	if (key->rows == 0)
 		elog(ERROR, "a row leaves a frame that is empty");
+	note_changed(keys, key);
 	for (int i = 0; i < keys->nfunctions; i++)
 	{
 		StateFunction *function = &keys->functions[i];
@@ -370,6 +416,13 @@ over_keys_results(OverKeys *keys, OverKeyState *key, uint64 moment, Datum *value
 static void
 free_key(OverKeys *keys, OverKeyState *key)
 {
+	forget_changed(keys, key);
+	if (ItemPointerIsValid(&key->saved))
+	{
+		keys->gone =
+			make_room(keys, keys->gone, keys->ngone, &keys->gone_room, sizeof(ItemPointerData));
+		keys->gone[keys->ngone++] = key->saved;
+	}
 	for (int i = 0; i < keys->nfunctions; i++)
 		sliding_free(keys->functions[i].method, key->state[i]);
 	for (int i = 0; i < keys->nkeys; i++)
@@ -403,8 +456,69 @@ over_keys_sweep(OverKeys *keys)
 	keys->nemptied = 0;
 }
 
+/* ---- saving ------------------------------------------------------------------------------------- */
+
 int64
-over_keys_count(const OverKeys *keys)
+over_keys_changed(const OverKeys *keys)
 {
-	return keys->nkeys == 0 ? keys->only != NULL : keys->table->members;
+	return (int64) keys->nchanged + keys->ngone;
+}
+
+static bool
+save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
+{
+	bytea **states = palloc(sizeof(bytea *) * keys->nfunctions);
+
+	for (int i = 0; i < keys->nfunctions; i++)
+	{
+		states[i] = sliding_save(keys->functions[i].method, key->state[i]);
+		if (states[i] == NULL)
+			return false;
+	}
+	writer->write(writer, &key->saved, key->keys, states, key->rows);
+	forget_changed(keys, key);
+	return true;
+}
+
+bool
+over_keys_save(OverKeys *keys, OverKeyWriter *writer)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark saved state", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	bool saved = true;
+
+	over_keys_sweep(keys);
+	while (keys->ngone > 0)
+		writer->remove(writer, &keys->gone[--keys->ngone]);
+	while (saved && keys->nchanged > 0)
+	{
+		saved = save_key(keys, keys->changed[keys->nchanged - 1], writer);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return saved;
+}
+
+void
+over_keys_unsaved(OverKeys *keys)
+{
+	keytable_iterator scan;
+	KeyEntry *entry;
+
+	keys->ngone = 0;
+	if (keys->only)
+	{
+		ItemPointerSetInvalid(&keys->only->saved);
+		note_changed(keys, keys->only);
+	}
+	if (keys->table == NULL)
+		return;
+	keytable_start_iterate(keys->table, &scan);
+	while ((entry = keytable_iterate(keys->table, &scan)) != NULL)
+	{
+		ItemPointerSetInvalid(&entry->key->saved);
+		note_changed(keys, entry->key);
+	}
 }

@@ -5,6 +5,7 @@
 #define TIDEMARK_VIEW_OVER_KEYS_H
 
 #include "executor/tuptable.h"
+#include "storage/itemptr.h"
 #include "view/over_window.h"
 
 /* The keys of one frame that have rows in it now. */
@@ -42,7 +43,23 @@ extern void over_keys_results(OverKeys *keys, OverKeyState *key, uint64 moment, 
 /* Frees what is kept of keys that have no rows any more. No OverKeyState found before may be used after it. */
 extern void over_keys_sweep(OverKeys *keys);
 
-/* How many there are. */
-extern int64 over_keys_count(const OverKeys *keys);
+/* How many keys differ from what over_keys_save has written; those that are gone since count too. */
+extern int64 over_keys_changed(const OverKeys *keys);
+
+/* Where states are written to. A row's place is known to who writes it. */
+typedef struct OverKeyWriter OverKeyWriter;
+struct OverKeyWriter
+{
+	/* The row at *tid, or a new one if that is invalid; sets it. */
+	void (*write)(OverKeyWriter *writer, ItemPointer tid, const NullableDatum *keys, bytea **states,
+				  int64 rows);
+	void (*remove)(OverKeyWriter *writer, ItemPointer tid);
+};
+
+/* Writes what has changed. False if a state can't be saved. Leaves garbage in the current context. */
+extern bool over_keys_save(OverKeys *keys, OverKeyWriter *writer);
+
+/* Nothing is written any more: all keys are to be. */
+extern void over_keys_unsaved(OverKeys *keys);
 
 #endif

@@ -31,6 +31,7 @@
 #include "view/over_keys.h"
 #include "view/over_operator.h"
 #include "view/over_scan.h"
+#include "view/over_state.h"
 #include "view/slice.h"
 
 /* Rows of one event time that are held in memory as they are; more are spilled. */
@@ -40,6 +41,11 @@
 /* Groups of equal event time after which keys without rows are forgotten, and rows after which memory is looked at. */
 #define SWEEP_GROUPS 1000
 #define MEASURE_ROWS 50000
+
+/* Saving: so many keys are always saved; else after so many rows for each key. After a state that is too large, so many rows later again. */
+#define ALWAYS_SAVED 200
+#define ROWS_PER_SAVED_KEY 4
+#define TOO_LARGE_ROWS 1000000
 
 /* How long a view whose states need too much memory goes on by slices before it is tried again, ms. */
 #define TOO_LARGE_MS (5 * 60 * 1000)
@@ -61,6 +67,11 @@ typedef struct Operator
 	OverKeys **keys;	  /* one for each frame */
 	int nframes;
 	uint64 moment; /* counts event times, over all steps */
+
+	/* For saving the states: their tables, frame by frame, and the storage that rows were written to; NIL: they can't be saved. */
+	List *tables;
+	Oid *filenodes;
+	int64 unsaved_rows; /* that moved since */
 
 	/* The contents of the catalogue for which the states are right. */
 	Ticks frontier;
@@ -85,10 +96,10 @@ find_operator(Oid relid)
 }
 
 static void
-discard(Operator *operator)
+discard(Operator *op)
 {
-	operators = list_delete_ptr(operators, operator);
-	MemoryContextDelete(operator->context);
+	operators = list_delete_ptr(operators, op);
+	MemoryContextDelete(op->context);
 }
 
 void
@@ -96,10 +107,10 @@ over_operator_keep(Oid stream, List *views)
 {
 	for (int i = list_length(operators) - 1; i >= 0; i--)
 	{
-		Operator *operator= list_nth(operators, i);
+		Operator *op = list_nth(operators, i);
 
-		if (operator->stream == stream && !list_member_oid(views, operator->relid))
-			discard(operator);
+		if (op->stream == stream && !list_member_oid(views, op->relid))
+			discard(op);
 	}
 }
 
@@ -111,17 +122,17 @@ settle(XactEvent event, void *arg)
 		return;
 	for (int i = list_length(operators) - 1; i >= 0; i--)
 	{
-		Operator *operator= list_nth(operators, i);
+		Operator *op = list_nth(operators, i);
 
-		if (!operator->settled && event == XACT_EVENT_ABORT)
-			discard(operator);
+		if (!op->settled && event == XACT_EVENT_ABORT)
+			discard(op);
 		else
-			operator->settled = true;
+			op->settled = true;
 	}
 }
 
 static void
-keep(Operator *operator)
+keep(Operator *op)
 {
 	static bool registered = false;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -129,9 +140,9 @@ keep(Operator *operator)
 	if (!registered)
 		RegisterXactCallback(settle, NULL);
 	registered = true;
-	operators = lappend(operators, operator);
+	operators = lappend(operators, op);
 	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(operator->context, TopMemoryContext);
+	MemoryContextSetParent(op->context, TopMemoryContext);
 }
 
 /* ---- making them -------------------------------------------------------------------------------- */
@@ -144,49 +155,53 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 		CurrentMemoryContext, "tidemark over-window operator", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	RoleSession session = role_begin(relation_owner(view->relid));
-	Operator *operator= palloc0(sizeof(Operator));
+	Operator *op = palloc0(sizeof(Operator));
 	bool has_windows;
 
-	operator->context = context;
-	operator->relid = view->relid;
-	operator->stream = view->stream;
-	operator->mat = view->mat;
-	operator->window = over_window_analyse(copyObject(batch), shape, &has_windows, &operator->why);
-	operator->corrections = - 1;
-	if (operator->window)
+	op->context = context;
+	op->relid = view->relid;
+	op->stream = view->stream;
+	op->mat = view->mat;
+	op->window = over_window_analyse(copyObject(batch), shape, &has_windows, &op->why);
+	op->corrections = -1;
+	if (op->window)
 	{
-		operator->states =
+		op->states =
 			AllocSetContextCreate(context, "tidemark over-window states", ALLOCSET_DEFAULT_SIZES);
-		operator->nframes = list_length(operator->window->frames);
-		operator->keys = palloc0(sizeof(OverKeys *) *operator->nframes);
+		op->nframes = list_length(op->window->frames);
+		op->keys = palloc0(sizeof(OverKeys *) * op->nframes);
+		op->filenodes = palloc0(sizeof(Oid) * op->nframes);
+		op->tables = view_states(view->relid);
 	}
 	role_end(session);
 	MemoryContextSwitchTo(old);
-	keep(operator);
-	return operator;
+	keep(op);
+	return op;
 }
 
 /* Windows with nothing in them, before all event time. */
 static void
-empty(Operator *operator)
+empty(Operator *op)
 {
-	MemoryContextReset(operator->states);
-	for (int i = 0; i < operator->nframes; i++)
-		operator->keys[i] =
-			over_keys_create(list_nth(operator->window->frames, i), operator->states);
-	operator->frontier = TICKS_MIN;
+	MemoryContextReset(op->states);
+	for (int i = 0; i < op->nframes; i++)
+	{
+		op->keys[i] = over_keys_create(list_nth(op->window->frames, i), op->states);
+		op->filenodes[i] = InvalidOid;
+	}
+	op->frontier = TICKS_MIN;
+	op->unsaved_rows = 0;
 }
 
 static Operator *
 operator_of_view(const ContinuousView *view, const Shape *shape, Query *batch)
 {
-	Operator *operator= find_operator(view->relid);
+	Operator *op = find_operator(view->relid);
 
-	if (operator&& operator->mat ==
-		view->mat &&(operator->until == 0 || GetCurrentTimestamp() < operator->until))
-		return operator;
-	if (operator)
-		discard(operator);
+	if (op && op->mat == view->mat && (op->until == 0 || GetCurrentTimestamp() < op->until))
+		return op;
+	if (op)
+		discard(op);
 	return make_operator(view, shape, batch);
 }
 
@@ -203,7 +218,7 @@ typedef struct Tail
 
 typedef struct Step
 {
-	Operator *operator;
+	Operator *op;
 	Ticks from; /* the frontier */
 	Ticks to;
 	bool
@@ -275,7 +290,7 @@ is_too_large(Step *step)
 {
 	if (++step->rows % MEASURE_ROWS != 0)
 		return false;
-	step->too_large = MemoryContextMemAllocated(step->operator->states, true) >
+	step->too_large = MemoryContextMemAllocated(step->op->states, true) >
 					  (Size) tidemark_work_mem * 1024;
 	return step->too_large;
 }
@@ -285,7 +300,7 @@ static void
 refill(Step *step, const Tail *tail, Ticks after)
 {
 	OverScan *scan =
-		scan_inputs(step->operator->window, tail->columns, after, step->from, step->late_keys);
+		scan_inputs(step->op->window, tail->columns, after, step->from, step->late_keys);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !is_too_large(step); over_scan_next(scan))
@@ -294,7 +309,7 @@ refill(Step *step, const Tail *tail, Ticks after)
 
 		while ((i = bms_next_member(tail->frames, i)) >= 0)
 		{
-			over_keys_refill(step->operator->keys[i], scan->row);
+			over_keys_refill(step->op->keys[i], scan->row);
 		}
 		MemoryContextReset(step->group);
 	}
@@ -306,11 +321,11 @@ refill(Step *step, const Tail *tail, Ticks after)
 static void
 rebuild(Step *step)
 {
-	OverWindow *window = step->operator->window;
+	OverWindow *window = step->op->window;
 	ListCell *cell;
 
-	for (int i = 0; i < step->operator->nframes; i++)
-		over_keys_begin_refill(step->operator->keys[i]);
+	for (int i = 0; i < step->op->nframes; i++)
+		over_keys_begin_refill(step->op->keys[i]);
 	foreach (cell, tails_of(window, true))
 		refill(step, lfirst(cell), TICKS_MIN);
 	foreach (cell, tails_of(window, false))
@@ -330,7 +345,7 @@ leave_before(Step *step, Tail *tail, Ticks time)
 		int i = -1;
 
 		while ((i = bms_next_member(tail->frames, i)) >= 0)
-			over_keys_leave(step->operator->keys[i], tail->scan->row);
+			over_keys_leave(step->op->keys[i], tail->scan->row);
 		MemoryContextReset(step->group);
 		over_scan_next(tail->scan);
 	}
@@ -351,11 +366,11 @@ static void
 enter_row(Step *step)
 {
 	TupleTableSlot *row = step->head->row;
-	int nframes = step->operator->nframes;
+	int nframes = step->op->nframes;
 
 	for (int i = 0; i < nframes; i++)
 	{
-		OverKeys *keys = step->operator->keys[i];
+		OverKeys *keys = step->op->keys[i];
 		OverKeyState *key = over_keys_find(keys, row);
 
 		over_keys_enter(keys, key, row);
@@ -383,16 +398,16 @@ put_row(Step *step, TupleTableSlot *row, OverKeyState **keys)
 	slot_getallattrs(row);
 	memcpy(step->values, row->tts_values, ninputs * sizeof(Datum));
 	memcpy(step->nulls, row->tts_isnull, ninputs * sizeof(bool));
-	for (int i = 0; i < step->operator->nframes; i++)
-		over_keys_results(step->operator->keys[i], keys[i], step->operator->moment,
-						  step->values + ninputs, step->nulls + ninputs);
+	for (int i = 0; i < step->op->nframes; i++)
+		over_keys_results(step->op->keys[i], keys[i], step->op->moment, step->values + ninputs,
+						  step->nulls + ninputs);
 	over_output_put(step->output, step->values, step->nulls);
 }
 
 static void
 put_held_rows(Step *step)
 {
-	int nframes = step->operator->nframes;
+	int nframes = step->op->nframes;
 
 	for (int i = 0; i < step->nheld; i++)
 		put_row(step, step->held[i], step->held_keys + i * nframes);
@@ -404,12 +419,12 @@ put_spilled_rows(Step *step)
 {
 	TupleTableSlot *row =
 		MakeSingleTupleTableSlot(step->held[0]->tts_tupleDescriptor, &TTSOpsMinimalTuple);
-	OverKeyState **keys = palloc(sizeof(OverKeyState *) * step->operator->nframes);
+	OverKeyState **keys = palloc(sizeof(OverKeyState *) * step->op->nframes);
 
 	while (tuplestore_gettupleslot(step->spilled, true, false, row))
 	{
-		for (int i = 0; i < step->operator->nframes; i++)
-			keys[i] = over_keys_find(step->operator->keys[i], row);
+		for (int i = 0; i < step->op->nframes; i++)
+			keys[i] = over_keys_find(step->op->keys[i], row);
 		put_row(step, row, keys);
 	}
 	ExecDropSingleTupleTableSlot(row);
@@ -436,7 +451,7 @@ advance_group(Step *step)
 		enter_row(step);
 		too_large |= is_too_large(step);
 	}
-	step->operator->moment++;
+	step->op->moment++;
 	put_held_rows(step);
 	if (step->spilled)
 		put_spilled_rows(step);
@@ -447,14 +462,14 @@ advance_group(Step *step)
 static void
 sweep(Step *step)
 {
-	for (int i = 0; i < step->operator->nframes; i++)
-		over_keys_sweep(step->operator->keys[i]);
+	for (int i = 0; i < step->op->nframes; i++)
+		over_keys_sweep(step->op->keys[i]);
 }
 
 static void
 begin_scans(Step *step)
 {
-	OverWindow *window = step->operator->window;
+	OverWindow *window = step->op->window;
 	ListCell *cell;
 
 	step->head = scan_inputs(window, NULL, step->from, step->to, NIL);
@@ -496,7 +511,7 @@ advance(Step *step)
 			step->to = time;
 			break;
 		}
-		if (step->operator->moment % SWEEP_GROUPS == 0)
+		if (step->op->moment % SWEEP_GROUPS == 0)
 			sweep(step);
 	}
 	if (!step->too_large)
@@ -514,17 +529,17 @@ static void
 produce(DestReceiver *receiver, void *arg)
 {
 	Step *step = arg;
-	Operator *operator= step->operator;
-	int ncolumns = list_length(operator->window->inputs) + operator->window->nfunctions;
+	Operator *op = step->op;
+	int ncolumns = list_length(op->window->inputs) + op->window->nfunctions;
 
 	step->context = CurrentMemoryContext;
 	step->group =
 		AllocSetContextCreate(CurrentMemoryContext, "tidemark event time", ALLOCSET_DEFAULT_SIZES);
 	step->values = palloc(ncolumns * sizeof(Datum));
 	step->nulls = palloc(ncolumns * sizeof(bool));
-	step->held_keys = palloc(HELD_ROWS * operator->nframes * sizeof(OverKeyState *));
-	step->output = over_output_begin(operator->window, receiver);
-	if (operator->frontier != step->from || step->late)
+	step->held_keys = palloc(HELD_ROWS * op->nframes * sizeof(OverKeyState *));
+	step->output = over_output_begin(op->window, receiver);
+	if (op->frontier != step->from || step->late)
 		rebuild(step);
 	if (!step->too_large)
 		advance(step);
@@ -533,15 +548,49 @@ produce(DestReceiver *receiver, void *arg)
 	over_output_end(step->output);
 }
 
+/* ---- saving ------------------------------------------------------------------------------------- */
+
+/*
+ * Saving costs about as much as some rows for each key that changed; it is done when there have been as many rows. Until then
+ * whoever reads the view reads those rows.
+ */
+static bool
+saving_pays(const Operator *op)
+{
+	int64 changed = 0;
+
+	if (list_length(op->tables) != op->nframes || op->unsaved_rows < 0)
+		return false;
+	for (int i = 0; i < op->nframes; i++)
+		changed += over_keys_changed(op->keys[i]);
+	return changed <= ALWAYS_SAVED || op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY;
+}
+
+/* Writes the states at `to` to the view's tables, with the rights of its owner: indexes may call functions of his. */
+static void
+save_states(Operator *op, Ticks to)
+{
+	RoleSession session = role_begin(relation_owner(op->relid));
+	bool saved = true;
+
+	for (int i = 0; i < op->nframes && saved; i++)
+		saved = over_state_save(list_nth(op->window->frames, i), list_nth_oid(op->tables, i),
+								op->keys[i], &op->filenodes[i]);
+	role_end(session);
+	materialised_saved(op->relid, saved ? to : TICKS_MIN);
+	/* one that is too large is so again soon */
+	op->unsaved_rows = saved ? 0 : -TOO_LARGE_ROWS;
+}
+
 /* The view goes on by slices for a while. */
 static void
-set_too_large(Operator *operator)
+set_too_large(Operator *op)
 {
-	MemoryContextDelete(operator->states);
-	operator->states = NULL;
-	operator->window = NULL;
-	operator->why = "its windows' states need more memory than tidemark.work_mem allows";
-	operator->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
+	MemoryContextDelete(op->states);
+	op->states = NULL;
+	op->window = NULL;
+	op->why = "its windows' states need more memory than tidemark.work_mem allows";
+	op->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
 }
 
 /*
@@ -551,42 +600,49 @@ set_too_large(Operator *operator)
 static void
 catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batch)
 {
-	Operator *operator= step->operator;
+	Operator *op = step->op;
 	Ticks *times;
 	int n = -1;
 	bool none;
 
-	if (operator->frontier == step->from)
+	if (op->frontier == step->from)
 		n = frontier_late_times(view->relid, GetActiveSnapshot(), &times);
 	if (n > 0)
 		step->late_keys =
 			keys_at(batch, shape, relation_owner(view->relid), times, n, false, &none);
 	step->late = step->late_keys != NIL && !none;
 	if (step->late_keys == NIL)
-		empty(operator);
+		empty(op);
 }
 
 bool
 over_operator_append(const ContinuousView *view, const Shape *shape, Query *batch,
 					 const Frontier *frontier, Ticks *to, uint64 *rows)
 {
-	Operator *operator= operator_of_view(view, shape, batch);
+	Operator *op = operator_of_view(view, shape, batch);
 	Step *step;
 
-	if (operator->window == NULL)
+	if (op->window == NULL)
+	{
+		if (frontier->saved != TICKS_MIN)
+			materialised_saved(view->relid, TICKS_MIN);
 		return false;
+	}
 	step = palloc0(sizeof(Step));
-	step->operator= operator;
+	step->op = op;
 	step->from = frontier->frontier;
 	step->to = *to;
-	operator->settled = false;
-	if (operator->frontier != step->from || operator->corrections != frontier->corrections)
+	op->settled = false;
+	if (op->frontier != step->from || op->corrections != frontier->corrections)
 		catch_up(step, view, shape, batch);
 	*rows = materialised_receive(view, produce, step);
 	*to = step->to;
-	operator->frontier = step->to;
-	operator->corrections = frontier->corrections;
+	op->frontier = step->to;
+	op->corrections = frontier->corrections;
+	op->unsaved_rows += step->rows;
 	if (step->too_large)
-		set_too_large(operator);
+		set_too_large(op);
+	else if (saving_pays(op))
+		save_states(op, step->to);
 	return step->to > step->from;
 }
