@@ -34,6 +34,7 @@ my $seed = $ENV{TIDEMARK_SEED} // ($ENV{CI} ? 20240229 : int(rand(2**31)));
 my $rounds = $ENV{TIDEMARK_ROUNDS} // 24;
 my $kept = "$PostgreSQL::Test::Utils::log_path/differential.sql";
 my $failed = 0;
+my $saved = 0;    # views that were read with saved states
 
 note "seed $seed, $rounds rounds";
 srand($seed);
@@ -90,7 +91,8 @@ sub end_session
 
 # ---- comparing ------------------------------------------------------------------------------------
 
-# One snapshot: verify, and the view asked in both ways. Rows come out where something is wrong.
+# One snapshot: verify, and the view asked in both ways, for whole rows, for one of its columns, and for none. Rows come out where
+# something is wrong.
 sub snapshot_script
 {
 	my (@views) = @_;
@@ -98,15 +100,24 @@ sub snapshot_script
 
 	for my $view (@views)
 	{
-		my $ask = "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(v, 0)::numeric), 0) AS answer FROM $view v";
-		$sql .= "\\set is_continuous off\n\\set on_answer 0\n\\set off_answer 0\n"
+		my %ask = (
+			rows   => "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(v, 0)::numeric), 0) AS answer FROM $view v",
+			column => "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(ROW(v.:\"column\"), 0)::numeric), 0) AS answer FROM $view v",
+			count  => "SELECT count(*) AS answer FROM $view");
+		my $column = TidemarkRandom::between(0, 99);
+		$sql .= "\\set is_continuous off\n\\set column none\n"
 		  . "SELECT EXISTS (SELECT FROM tidemark.view WHERE relid = to_regclass('$view')) AS is_continuous \\gset\n"
 		  . "\\if :is_continuous\n"
 		  . "SELECT '$view', * FROM tidemark.verify('$view') LIMIT 5;\n"
-		  . "SET LOCAL tidemark.use_continuous = on;\n$ask \\gset on_\n"
-		  . "SET LOCAL tidemark.use_continuous = off;\n$ask \\gset off_\n"
-		  . "SELECT '$view', 'on: ' || :'on_answer', 'off: ' || :'off_answer' WHERE :'on_answer' <> :'off_answer';\n"
-		  . "\\endif\n";
+		  . "SELECT (array_agg(attname))[$column % count(*) + 1] AS column FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum > 0 \\gset\n";
+		for my $what (sort keys %ask)
+		{
+			$sql .= "\\set on_answer 0\n\\set off_answer 0\n"
+			  . "SET LOCAL tidemark.use_continuous = on;\n$ask{$what} \\gset on_\n"
+			  . "SET LOCAL tidemark.use_continuous = off;\n$ask{$what} \\gset off_\n"
+			  . "SELECT '$view', '$what', 'on: ' || :'on_answer', 'off: ' || :'off_answer' WHERE :'on_answer' <> :'off_answer';\n";
+		}
+		$sql .= "\\endif\n";
 	}
 	return "${sql}COMMIT;\n";
 }
@@ -174,6 +185,7 @@ sub run_round
 		my $wait = "SELECT tidemark.wait_until_maintained(relid, '$PostgreSQL::Test::Utils::timeout_default s') FROM tidemark.view";
 		my ($status, undef, $error) = $node->psql('postgres', $wait);
 		push @problems, "$title: $error" if $status;
+		$saved += $node->safe_psql('postgres', 'SELECT count(*) FROM tidemark.frontier WHERE saved IS NOT NULL');
 		push @problems, quiescent_differences($world, "$title, maintained");
 	}
 	return @problems;
@@ -218,6 +230,7 @@ while ($round < $rounds && !$failed)
 	report("world $worlds: dropped", $error) if $status;
 }
 
+cmp_ok($saved, '>', 0, 'some of the views were read from saved states') unless $failed;
 my $log = slurp_file($node->logfile);
 unlike($log, qr/TRAP:|PANIC|terminated by signal (?!9)/, 'no crash that was not asked for');
 $node->stop('immediate');

@@ -1,0 +1,222 @@
+-- The live tail: what a view shows above its frontier, from the saved states of its windows or from a slice, and in each
+-- case no more of the stream than that needs.
+CREATE EXTENSION tidemark;
+
+-- what a query's plan did: "tail: ..." by what it came from, and how many rows of the stream it read
+CREATE FUNCTION plan_of(query text, INOUT tail text DEFAULT 'none', OUT rows_read bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+    node json;
+    nodes json[];
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING OFF, FORMAT json) ' || query INTO plan;
+    nodes := ARRAY[plan->0->'Plan'];
+    rows_read := 0;
+    WHILE cardinality(nodes) > 0 LOOP
+        node := nodes[1];
+        nodes := nodes[2:] || ARRAY(SELECT json_array_elements(node->'Plans'));
+        CONTINUE WHEN (node->>'Actual Loops')::int = 0;
+        IF node->>'Node Type' = 'WindowAgg' THEN
+            tail := CASE WHEN node->>'Output' ~ 'tidemark.replay' THEN 'replayed' ELSE 'slice' END;
+        END IF;
+        IF node->>'Relation Name' = 'measured' THEN
+            rows_read := rows_read + (node->>'Actual Rows')::numeric::bigint * (node->>'Actual Loops')::int;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- the maintainer saves states soon after it has become quiet
+CREATE FUNCTION wait_until_saved(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + '60 s';
+BEGIN
+    PERFORM tidemark.wait_until_maintained(relation);
+    WHILE NOT EXISTS (SELECT FROM tidemark.frontier f WHERE f.relid = relation AND f.saved = f.frontier) LOOP
+        IF clock_timestamp() > deadline THEN
+            RAISE EXCEPTION 'no saved states of %', relation;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END
+$$;
+
+-- 2,000 s, a row a second, four keys and null; the last 40 s are above the frontier
+CREATE TABLE measured (at timestamp, key text, n int, x float8);
+INSERT INTO measured
+SELECT '2026-01-01'::timestamp + i * interval '1 s', (ARRAY['a', 'b', 'c', 'd', NULL])[i % 5 + 1], nullif(i % 7, 0), i / 3.0 FROM generate_series(1, 2000) i;
+SELECT tidemark.create_stream('measured', 'at', allowed_delay => '40 s');
+CREATE VIEW load AS
+SELECT at, key, n, sum(x) OVER hour AS total, count(*) OVER hour AS rows, max(n) OVER minute AS peak
+FROM measured
+WINDOW hour AS (PARTITION BY key ORDER BY at RANGE BETWEEN INTERVAL '20 min' PRECEDING AND CURRENT ROW),
+       minute AS (PARTITION BY key ORDER BY at RANGE BETWEEN INTERVAL '1 min' PRECEDING AND CURRENT ROW);
+SELECT tidemark.make_continuous('load');
+SELECT wait_until_saved('load');
+ANALYZE measured;
+
+-- the 40 rows that enter, twice (the newest of them bounds what leaves), and the 40 of each window that leave
+SELECT * FROM plan_of('SELECT * FROM load');
+-- of one key
+SELECT * FROM plan_of('SELECT * FROM load WHERE key = ''b''');
+SELECT * FROM plan_of('SELECT * FROM load WHERE key IS NULL');
+-- only windows that are asked for
+SELECT * FROM plan_of('SELECT at, peak FROM load');
+SELECT * FROM plan_of('SELECT at, total FROM (SELECT * FROM load) q');
+-- without any: the rows above the frontier
+SELECT * FROM plan_of('SELECT count(*) FROM load');
+SELECT * FROM plan_of('SELECT count(*), max(n) FROM (SELECT * FROM load) q GROUP BY key');
+SELECT * FROM plan_of('WITH q AS MATERIALIZED (SELECT * FROM load) SELECT count(*) FROM q');
+SELECT * FROM plan_of('SELECT l.at FROM load l JOIN load r USING (at, key)');
+-- whole rows, set operations and sorting use all
+SELECT * FROM plan_of('SELECT l FROM load l');
+SELECT * FROM plan_of('SELECT at FROM (SELECT * FROM load ORDER BY total) q');
+SELECT * FROM plan_of('SELECT count(*) FROM (SELECT at, total FROM load EXCEPT SELECT at, 0.0 FROM load) q');
+-- no tail below the frontier, and not more of it than the reader wants
+SELECT * FROM plan_of('SELECT * FROM load WHERE at < ''2026-01-01 00:10''');
+SELECT * FROM plan_of('SELECT * FROM load WHERE at BETWEEN ''2026-01-01 00:10'' AND ''2026-01-01 00:20''');
+SELECT * FROM plan_of('SELECT * FROM load WHERE timestamp ''2026-01-01 00:32:50'' >= at');
+SELECT * FROM plan_of('SELECT * FROM load WHERE at = ''2026-01-01 00:33:00''');
+SELECT * FROM plan_of('SELECT * FROM load WHERE at > ''2026-01-01 00:33:10''');
+-- compared with another row's column it is no bound
+SELECT count(*) FROM load l, measured m WHERE l.at <= m.at AND m.at = '2026-01-01 00:33:20' AND l.total > 0;
+
+-- the same answers as the batch query's
+SELECT * FROM tidemark.verify('load');
+SELECT at, key, total, rows, peak FROM load WHERE key = 'c' ORDER BY at DESC LIMIT 2;
+SET tidemark.use_continuous = off;
+SELECT at, key, total, rows, peak FROM load WHERE key = 'c' ORDER BY at DESC LIMIT 2;
+RESET tidemark.use_continuous;
+
+-- rows written above the frontier in the same transaction, changed and deleted
+BEGIN;
+INSERT INTO measured VALUES ('2026-01-01 00:33:20', 'b', 100, 1e300), ('2026-01-01 00:33:19', 'e', 5, 7), ('2026-01-01 00:33:30', NULL, NULL, NULL);
+UPDATE measured SET n = 50 WHERE at = '2026-01-01 00:33:15';
+DELETE FROM measured WHERE at = '2026-01-01 00:33:16';
+SELECT tail FROM plan_of('SELECT * FROM load');
+SELECT * FROM tidemark.verify('load');
+SAVEPOINT later;
+INSERT INTO measured VALUES ('2026-01-01 00:54:00', 'b', 1, 1);
+SELECT * FROM tidemark.verify('load');
+ROLLBACK TO later;
+SELECT * FROM tidemark.verify('load');
+ROLLBACK;
+
+-- conditions from outside, and inside of other queries
+SELECT k.key, l.at, l.total FROM (VALUES ('a'), ('d')) k (key), LATERAL (SELECT * FROM load WHERE load.key = k.key ORDER BY at DESC LIMIT 1) l ORDER BY 1;
+SELECT key, (SELECT rows FROM load l WHERE l.key = m.key AND l.at = m.at) AS rows FROM measured m WHERE at >= '2026-01-01 00:33:19' ORDER BY 1;
+
+-- cursors, parallel query
+BEGIN;
+DECLARE c CURSOR FOR SELECT key, total FROM load WHERE at > '2026-01-01 00:33:17' ORDER BY at, key;
+FETCH 2 FROM c;
+INSERT INTO measured VALUES ('2026-01-01 00:33:20', 'a', 1, 1);
+FETCH 2 FROM c;
+ROLLBACK;
+BEGIN;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL max_parallel_workers_per_gather = 2;
+SELECT tail FROM plan_of('SELECT count(*), sum(total) FROM load');
+SELECT * FROM tidemark.verify('load');
+COMMIT;
+
+-- a kept plan goes the way that its snapshot can go
+SET plan_cache_mode = force_generic_plan;
+PREPARE of_key(text, timestamp) AS SELECT count(*), sum(total), max(peak) FROM load WHERE key = $1 AND at <= $2;
+PREPARE by_batch(text, timestamp) AS SELECT count(*), sum(total), max(peak) FROM load WHERE key = $1 AND at <= $2;
+EXECUTE of_key('a', '2026-01-01 00:40');
+BEGIN;
+UPDATE tidemark.frontier SET saved = NULL WHERE relid = 'load'::regclass;
+SELECT tail FROM plan_of('EXECUTE of_key(''a'', ''2026-01-01 00:40'')');
+EXECUTE of_key('a', '2026-01-01 00:40');
+SELECT * FROM tidemark.verify('load');
+ROLLBACK;
+SELECT tail FROM plan_of('EXECUTE of_key(''a'', ''2026-01-01 00:40'')');
+EXECUTE of_key('a', '2026-01-01 00:10');
+
+-- a late row: the states are no more, until they have been saved anew
+INSERT INTO measured VALUES ('2026-01-01 00:20:00.5', 'a', 6, 1000);
+EXECUTE of_key('a', '2026-01-01 00:40');
+SET tidemark.use_continuous = off;
+EXECUTE by_batch('a', '2026-01-01 00:40');
+RESET tidemark.use_continuous;
+SELECT * FROM tidemark.verify('load');
+INSERT INTO measured SELECT '2026-01-01'::timestamp + i * interval '1 s', 'a', 1, i FROM generate_series(2001, 2010) i;
+SELECT wait_until_saved('load');
+EXECUTE of_key('a', '2026-01-01 00:40');
+SELECT tail FROM plan_of('EXECUTE of_key(''a'', ''2026-01-01 00:40'')');
+SELECT * FROM tidemark.verify('load');
+
+-- the view is made anew, and is an ordinary one
+SELECT tidemark.make_batch('load');
+EXECUTE of_key('a', '2026-01-01 00:40');
+SELECT tidemark.make_continuous('load');
+EXECUTE of_key('a', '2026-01-01 00:40');
+SELECT wait_until_saved('load');
+EXECUTE of_key('a', '2026-01-01 00:40');
+SELECT tail FROM plan_of('EXECUTE of_key(''a'', ''2026-01-01 00:40'')');
+RESET plan_cache_mode;
+DEALLOCATE ALL;
+
+-- windows by different keys and without, levels above and below, FILTER, constants and expressions, event time not in the output
+CREATE VIEW mixed AS
+SELECT key, 100 / rows AS share, total, least_n, everything, label, parity
+FROM (SELECT key, n % 2 AS parity, x, count(*) OVER (PARTITION BY key ORDER BY at RANGE INTERVAL '3 min' PRECEDING) AS rows,
+             sum(60 / n) FILTER (WHERE n <> 0) OVER (PARTITION BY n % 2, key ORDER BY at RANGE INTERVAL '90 s' PRECEDING) AS total,
+             min(n + 1) OVER (ORDER BY at RANGE INTERVAL '30 s' PRECEDING) AS least_n,
+             count(2) OVER (ORDER BY at) AS everything,
+             key || '/' || (count(n) OVER (PARTITION BY key ORDER BY at RANGE INTERVAL '3 min' PRECEDING))::text AS label
+      FROM (SELECT at, key, coalesce(n, 0) AS n, x FROM measured WHERE x > 3) AS enough) q
+WHERE rows > 2;
+CREATE VIEW over_mixed WITH (security_barrier) AS SELECT key, share, label, parity FROM mixed WHERE parity = 1;
+SELECT tidemark.make_continuous('mixed'), tidemark.make_continuous('over_mixed');
+SELECT wait_until_saved('mixed'), wait_until_saved('over_mixed');
+SELECT tail FROM plan_of('SELECT * FROM mixed');
+SELECT tail FROM plan_of('SELECT * FROM over_mixed');
+SELECT * FROM tidemark.verify('mixed');
+SELECT * FROM tidemark.verify('over_mixed');
+INSERT INTO measured SELECT '2026-01-01'::timestamp + i * interval '1 s', (ARRAY['a', 'c', 'e'])[i % 3 + 1], i % 4, i FROM generate_series(2011, 2030) i;
+SELECT * FROM tidemark.verify('mixed');
+SELECT * FROM tidemark.verify('over_mixed');
+-- a function that is cheap and tells what it sees gets to see what the view shows
+CREATE FUNCTION tell(int) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$BEGIN IF $1 IS DISTINCT FROM 1 THEN RAISE NOTICE 'saw %', $1; END IF; RETURN true; END$$;
+SELECT count(*) > 0 FROM over_mixed WHERE tell(parity) AND key = 'b';
+
+-- event times of each type
+CREATE PROCEDURE make_typed(type text, one text, back text, delay text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE typed (at %s, key int, x numeric)', type);
+    EXECUTE format('INSERT INTO typed SELECT %s, i %% 3, round(i / 7.0, i %% 4) FROM generate_series(1, 200) i', one);
+    PERFORM tidemark.create_stream('typed', 'at', allowed_delay => delay, max_ahead => NULL);
+    EXECUTE format('CREATE VIEW of_type AS SELECT key, at, sum(x) OVER w, max(at) OVER w FROM typed WINDOW w AS (PARTITION BY key ORDER BY at RANGE %s PRECEDING)', back);
+    PERFORM tidemark.make_continuous('of_type');
+END
+$$;
+\set check 'SELECT wait_until_saved(''of_type''); SELECT tail FROM plan_of(''SELECT * FROM of_type''); SELECT * FROM tidemark.verify(''of_type''); DROP TABLE typed CASCADE;'
+SET client_min_messages = warning;
+CALL make_typed('timestamptz', '''2026-01-01''::timestamptz + i * interval ''1 min''', 'INTERVAL ''10 min''', '20 min');
+:check
+CALL make_typed('date', '''2026-01-01''::date + i / 2', 'INTERVAL ''60 hours''', '20 days');
+:check
+CALL make_typed('bigint', 'i * 10', '100', '200');
+:check
+CALL make_typed('timestamp', '''2026-01-01''::timestamp + i * interval ''1 day''', 'INTERVAL ''10 days''', '20 days');
+:check
+RESET client_min_messages;
+
+-- the functions in such plans, called by hand
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::text, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(-1, 1, true, 'abc', NULL::bigint, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.tail_replay_start(NULL, NULL, NULL::timestamp, NULL);
+SELECT tidemark.tail_is_saved('load', 'measured');
+CREATE AGGREGATE secret(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+REVOKE EXECUTE ON FUNCTION secret(int) FROM PUBLIC;
+CREATE ROLE regress_tail_reader;
+SET ROLE regress_tail_reader;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::int, 'secret(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+RESET ROLE;
+DROP ROLE regress_tail_reader;
