@@ -61,7 +61,7 @@ is( missing('Configuration', q{SELECT name FROM pg_settings WHERE name LIKE 'tid
 	'', 'every setting is in the table of settings');
 is( $node->safe_psql('readme', q{SELECT name FROM pg_settings WHERE name LIKE 'tidemark.%' AND setting || coalesce(unit, '') <> boot_val || coalesce(unit, '')}),
 	'', 'which this server has as they are by default');
-foreach (split /\n/, $node->safe_psql('readme', q{SELECT name, current_setting(name) FROM pg_settings WHERE name LIKE 'tidemark.%'}))
+foreach (split /\n/, $node->safe_psql('readme', q{SELECT name, CASE WHEN unit = 'kB' THEN replace(pg_size_pretty(boot_val::int8 * 1024), ' ', '') ELSE boot_val || coalesce(unit, '') END FROM pg_settings WHERE name LIKE 'tidemark.%'}))
 {
 	my ($name, $default) = split /\|/;
 	like($readme, qr/^\| `\Q$name\E` \| `\Q$default\E` \|/m, "default of $name");
