@@ -20,6 +20,9 @@
 #include "utils/memutils.h"
 #include "view/over_keys.h"
 
+/* Keys are allocated by blocks of about so many bytes. */
+#define KEYS_BLOCK (64 * 1024)
+
 /* How to tell keys apart. */
 typedef struct KeyColumn
 {
@@ -44,18 +47,17 @@ typedef struct StateFunction
 	bool by_value;
 } StateFunction;
 
+/* There may be millions of them: each in as few bytes as it takes. */
 struct OverKeyState
 {
-	int64 rows; /* in the frame */
+	int64 rows;	   /* in the frame */
+	uint64 moment; /* when results were computed */
+	uint64 refill; /* the last one that it was filled in */
 	uint32 hash;
-	uint64 moment;		 /* when results were computed */
-	uint64 refill;		 /* the last one that it was filled in */
-	NullableDatum *keys; /* nkeys */
-	NullableDatum *results;
 	int32 changed;		   /* place among those that changed; -1: not one of them */
 	ItemPointerData saved; /* where it was written */
 	bool emptied;		   /* is in the list of those to be swept */
-	void *state[];		   /* nfunctions */
+	void *state[]; /* nfunctions; behind them NullableDatum: nkeys keys, nfunctions results */
 };
 
 typedef struct KeyEntry
@@ -85,6 +87,7 @@ static bool key_matches(OverKeys *keys, const OverKeyState *key);
 struct OverKeys
 {
 	MemoryContext context;
+	MemoryContext key_context; /* of OverKeyState */
 	int nkeys;
 	KeyColumn *columns;
 	NullableDatum *probe; /* the key that is looked for */
@@ -105,6 +108,25 @@ struct OverKeys
 	int ngone;
 	int gone_room;
 };
+
+static inline NullableDatum *
+key_values(const OverKeys *keys, const OverKeyState *key)
+{
+	return (NullableDatum *) &key->state[keys->nfunctions];
+}
+
+static inline NullableDatum *
+key_results(const OverKeys *keys, const OverKeyState *key)
+{
+	return key_values(keys, key) + keys->nkeys;
+}
+
+static Size
+key_size(const OverKeys *keys)
+{
+	return offsetof(OverKeyState, state) + sizeof(void *) * keys->nfunctions +
+		   sizeof(NullableDatum) * (keys->nkeys + keys->nfunctions);
+}
 
 /* ---- making ------------------------------------------------------------------------------------- */
 
@@ -162,6 +184,9 @@ over_keys_create(const OverFrame *frame, MemoryContext context)
 	keys->functions = palloc0(sizeof(StateFunction) * keys->nfunctions);
 	foreach (cell, frame->functions)
 		prepare_function(&keys->functions[foreach_current_index(cell)], lfirst(cell));
+	keys->key_context = SlabContextCreate(context, "tidemark over-window keys",
+										  Max(KEYS_BLOCK, MAXALIGN(8 * key_size(keys))),
+										  key_size(keys));
 	if (keys->nkeys > 0)
 		keys->table = keytable_create(context, 64, keys);
 	MemoryContextSwitchTo(old);
@@ -176,7 +201,7 @@ key_matches(OverKeys *keys, const OverKeyState *key)
 	for (int i = 0; i < keys->nkeys; i++)
 	{
 		KeyColumn *column = &keys->columns[i];
-		const NullableDatum *a = &key->keys[i];
+		const NullableDatum *a = &key_values(keys, key)[i];
 		const NullableDatum *b = &keys->probe[i];
 
 		if (a->isnull != b->isnull)
@@ -223,18 +248,16 @@ static OverKeyState *
 make_key(OverKeys *keys)
 {
 	MemoryContext old = MemoryContextSwitchTo(keys->context);
-	OverKeyState *key = palloc0(offsetof(OverKeyState, state) + sizeof(void *) * keys->nfunctions +
-								sizeof(NullableDatum) * (keys->nkeys + keys->nfunctions));
+	OverKeyState *key = MemoryContextAllocZero(keys->key_context, key_size(keys));
+	NullableDatum *values = key_values(keys, key);
 
 	key->changed = -1;
 	ItemPointerSetInvalid(&key->saved);
-	key->keys = (NullableDatum *) &key->state[keys->nfunctions];
-	key->results = key->keys + keys->nkeys;
 	for (int i = 0; i < keys->nkeys; i++)
 	{
-		key->keys[i] = keys->probe[i];
-		if (!key->keys[i].isnull)
-			key->keys[i].value = keep_value(&keys->columns[i], key->keys[i].value);
+		values[i] = keys->probe[i];
+		if (!values[i].isnull)
+			values[i].value = keep_value(&keys->columns[i], values[i].value);
 	}
 	for (int i = 0; i < keys->nfunctions; i++)
 		key->state[i] = sliding_new(keys->functions[i].method, keys->context);
@@ -401,7 +424,7 @@ over_keys_results(OverKeys *keys, OverKeyState *key, uint64 moment, Datum *value
 	for (int i = 0; i < keys->nfunctions; i++)
 	{
 		StateFunction *function = &keys->functions[i];
-		NullableDatum *result = &key->results[i];
+		NullableDatum *result = &key_results(keys, key)[i];
 
 		if (key->moment != moment)
 			result->value = sliding_result(function->method, key->state[i], &result->isnull);
@@ -426,8 +449,8 @@ free_key(OverKeys *keys, OverKeyState *key)
 	for (int i = 0; i < keys->nfunctions; i++)
 		sliding_free(keys->functions[i].method, key->state[i]);
 	for (int i = 0; i < keys->nkeys; i++)
-		if (!keys->columns[i].by_value && !key->keys[i].isnull)
-			pfree(DatumGetPointer(key->keys[i].value));
+		if (!keys->columns[i].by_value && !key_values(keys, key)[i].isnull)
+			pfree(DatumGetPointer(key_values(keys, key)[i].value));
 	pfree(key);
 }
 
@@ -475,7 +498,7 @@ save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
 		if (states[i] == NULL)
 			return false;
 	}
-	writer->write(writer, &key->saved, key->keys, states, key->rows);
+	writer->write(writer, &key->saved, key_values(keys, key), states, key->rows);
 	forget_changed(keys, key);
 	return true;
 }

@@ -70,7 +70,8 @@ typedef struct Operator
 	MemoryContext states; /* of the keys */
 	OverKeys **keys;	  /* one for each frame */
 	int nframes;
-	uint64 moment; /* counts event times, over all steps */
+	uint64 moment;	  /* counts event times, over all steps */
+	int64 moved_rows; /* counts rows that entered, likewise */
 
 	/* For saving the states: their tables, frame by frame, and the storage that rows were written to; NIL: they can't be saved. */
 	List *tables;
@@ -293,7 +294,8 @@ scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Tic
 static bool
 is_too_large(Step *step)
 {
-	if (++step->rows % MEASURE_ROWS != 0)
+	step->rows++;
+	if (++step->op->moved_rows % MEASURE_ROWS != 0)
 		return false;
 	step->too_large = MemoryContextMemAllocated(step->op->states, true) >
 					  (Size) tidemark_work_mem * 1024;
