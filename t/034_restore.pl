@@ -40,7 +40,7 @@ is($node->safe_psql('restored', 'SELECT count(*) FROM tidemark.dead_letters'), $
 $node->safe_psql('restored', q{SELECT tidemark.wait_until_maintained('recent_spend')});
 is($node->safe_psql('restored', q{SELECT count(*) FROM tidemark.verify('recent_spend')}), '0', 'view = batch');
 is( $node->safe_psql('restored', q{SELECT count(*) FROM pg_class WHERE relnamespace = 'tidemark_data'::regnamespace AND relkind = 'r'}),
-	'1', 'one materialised table');
+	'2', 'one materialised table, and one of states');
 
 $node->stop;
 done_testing();

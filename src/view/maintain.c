@@ -53,8 +53,11 @@
 #include "view/over_operator.h"
 #include "view/slice.h"
 
-/* About how many rows of a stream a step reads, ms between looks while nothing tells us of changes, and while waiting for writers. */
+/* About how many rows of a stream a step reads; incremental ones are that many times shorter: they read no lookback, and sort in less memory. */
 #define ROWS_PER_STEP 500000
+#define INCREMENTAL_STEPS 5
+
+/* ms between looks while nothing tells us of changes, and while waiting for writers. */
 #define IDLE_MS 1000
 #define WAITING_MS 20
 
@@ -354,11 +357,13 @@ set_step(Progress *progress, const Stream *stream)
 
 /* How far the next step goes from this frontier to its target. */
 static Ticks
-step_target(const Progress *progress, Ticks frontier, Ticks target)
+step_target(const Progress *progress, Ticks frontier, Ticks target, bool incremental)
 {
+	Ticks step = incremental ? Max(progress->step / INCREMENTAL_STEPS, 1) : progress->step;
+
 	if (progress->step == 0)
 		return target;
-	return Min(target, ticks_plus(Max(frontier, progress->start), progress->step));
+	return Min(target, ticks_plus(Max(frontier, progress->start), step));
 }
 
 /* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
@@ -468,18 +473,17 @@ advance_view(Oid relid, const Progress *progress)
 	{
 		Access access;
 		Query *batch = slice_batch_query(relid, &shape, &access);
+		bool incremental;
 		uint64 rows;
 
 		shape_require(&shape, get_rel_name(relid));
 		define_require_access(relid, access);
-		to = step_target(progress, frontier.frontier, target);
+		incremental = over_operator_can(&view, &shape, batch);
+		/* with an unbounded lookback each slice reads all that came before it */
+		if (incremental || !lookback_is_unbounded(&shape.lookback))
+			to = step_target(progress, frontier.frontier, target, incremental);
 		if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
-		{
-			/* with an unbounded lookback each slice reads all that came before it */
-			if (lookback_is_unbounded(&shape.lookback))
-				to = target;
 			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
-		}
 		materialised_moved(relid, to, rows);
 		if (frontier.frontier == TICKS_MIN)
 			materialised_begins(relid, Min(progress->start, to));

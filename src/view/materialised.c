@@ -202,6 +202,7 @@ run_query(DestReceiver *receiver, void *query)
 	PlannedStmt *plan;
 	QueryDesc *description;
 
+	slice_work_mem();
 	plan = pg_plan_query(query, "", 0, NULL);
 	PushCopiedSnapshot(GetActiveSnapshot());
 	UpdateActiveSnapshotCommandId();
@@ -228,7 +229,6 @@ materialised_receive(const ContinuousView *view, MaterialisedSource source, void
 	bool answer_before = answer_suspended;
 	Receiver *receiver;
 
-	slice_work_mem();
 	answer_suspended = true;
 	PG_TRY();
 	{

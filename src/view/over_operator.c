@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "utils/tuplestore.h"
 #include "utils/timestamp.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "view/keys.h"
@@ -37,6 +38,9 @@
 /* Rows of one event time that are held in memory as they are; more are spilled. */
 #define HELD_ROWS 1000
 #define HELD_KB 8192
+
+/* What a scan may sort in; more is sorted on disk. */
+#define SORT_MEM "16MB"
 
 /* Groups of equal event time after which keys without rows are forgotten, and rows after which memory is looked at. */
 #define SWEEP_GROUPS 1000
@@ -534,6 +538,8 @@ produce(DestReceiver *receiver, void *arg)
 	int ncolumns = list_length(op->window->inputs) + op->window->nfunctions;
 
 	step->context = CurrentMemoryContext;
+	(void) set_config_option("work_mem", SORT_MEM, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	step->group =
 		AllocSetContextCreate(CurrentMemoryContext, "tidemark event time", ALLOCSET_DEFAULT_SIZES);
 	step->values = palloc(ncolumns * sizeof(Datum));
@@ -615,6 +621,12 @@ catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batc
 	step->late = step->late_keys != NIL && !none;
 	if (step->late_keys == NIL)
 		empty(op);
+}
+
+bool
+over_operator_can(const ContinuousView *view, const Shape *shape, Query *batch)
+{
+	return operator_of_view(view, shape, batch)->window != NULL;
 }
 
 bool

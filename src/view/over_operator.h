@@ -7,6 +7,9 @@
 #include "catalog.h"
 #include "view/shape.h"
 
+/* Can the view's windows be computed incrementally now? Else slices have to do it. */
+extern bool over_operator_can(const ContinuousView *view, const Shape *shape, Query *batch);
+
 /*
  * Appends the view's rows with event times after its frontier up to *to, which is brought down to where it went if it did not go all
  * the way. Returns false, with nothing done, if slices have to do it. Needs the active snapshot and the view's lock. *rows: how many rows.
