@@ -22,11 +22,11 @@
 #include "tidemark.h"
 
 #include "access/xact.h"
-#include "utils/tuplestore.h"
-#include "utils/timestamp.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/over_keys.h"
