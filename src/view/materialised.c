@@ -216,6 +216,7 @@ materialised_receive(const ContinuousView *view, MaterialisedSource source, void
 	bool answer_before = answer_suspended;
 	Receiver *receiver;
 
+	slice_work_mem();
 	answer_suspended = true;
 	PG_TRY();
 	{

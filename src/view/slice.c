@@ -16,10 +16,12 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
@@ -293,6 +295,18 @@ slice_query(Query *query, const Shape *shape, const SliceBounds *bounds, bool wi
 	if (time_column)
 		*time_column = column;
 	return outer;
+}
+
+void
+slice_work_mem(void)
+{
+	char memory[16];
+
+	if (work_mem >= tidemark_work_mem)
+		return;
+	snprintf(memory, sizeof(memory), "%dkB", tidemark_work_mem);
+	(void) set_config_option("work_mem", memory, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
 }
 
 static bool

@@ -42,6 +42,12 @@ extern void slice_bound_stream(Query *query, const Stream *stream, Expr *from, E
 extern Query *slice_query(Query *query, const Shape *shape, const SliceBounds *bounds,
 						  bool with_time, AttrNumber *time_column);
 
+/*
+ * Lets the executor use as much memory for a slice as for the states of windows, until the current level of settings ends: a
+ * window whose partition doesn't fit is read again from disk for each row.
+ */
+extern void slice_work_mem(void);
+
 /* What the view's owner may read of what the view reads. */
 typedef enum Access
 {

@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "view/answer.h"
+#include "view/slice.h"
 
 PG_FUNCTION_INFO_V1(tidemark_verify);
 
@@ -79,6 +80,7 @@ run_difference(const char *sql, ReturnSetInfo *result)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("tidemark.exact_float_sums", "on", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	slice_work_mem();
 	answer_batch_alias = BATCH_ALIAS;
 	PG_TRY();
 	{
