@@ -252,8 +252,8 @@ load_view(CacheEntry *entry, Oid table)
 	view->current = strcmp(TextDatumGetCString(values[Anum_view_definition - 1]),
 						   view_fingerprint(entry->relid)) == 0;
 	view->lookahead = DatumGetInt64(values[Anum_view_lookahead - 1]);
-	view->on_arrival = strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), "arrival") ==
-					   0;
+	view->on_arrival =
+		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), ADVANCE_ON_ARRIVAL) == 0;
 	entry->is_view = true;
 }
 
@@ -361,6 +361,19 @@ oids_of_rows(const char *name, AttrNumber of, Oid value)
 	table_close(rel, AccessShareLock);
 	list_sort(oids, list_oid_cmp);
 	return oids;
+}
+
+void
+view_require(Oid relid, ContinuousView *view)
+{
+	LockRelationOid(relid, AccessShareLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("view with OID %u does not exist", relid)));
+	if (!view_lookup(relid, view))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("\"%s\" is not a continuous view", get_rel_name(relid)),
+						errhint("tidemark.continuous_views lists them.")));
 }
 
 List *

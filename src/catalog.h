@@ -20,6 +20,10 @@ typedef struct Stream
 	bool has_max_ahead;
 } Stream;
 
+/* What a view's frontier follows, as tidemark.view has it. */
+#define ADVANCE_ON_WATERMARK "watermark"
+#define ADVANCE_ON_ARRIVAL "arrival"
+
 /* A continuous view. */
 typedef struct ContinuousView
 {
@@ -40,6 +44,9 @@ extern bool stream_lookup(Oid relid, Stream *stream);
 
 /* The same for continuous views. */
 extern bool view_lookup(Oid relid, ContinuousView *view);
+
+/* The same, locked for reading, for a function that was given it: an error if it is none. */
+extern void view_require(Oid relid, ContinuousView *view);
 
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);

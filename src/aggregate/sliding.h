@@ -15,7 +15,6 @@
 #ifndef TIDEMARK_AGGREGATE_SLIDING_H
 #define TIDEMARK_AGGREGATE_SLIDING_H
 
-#include "fmgr.h"
 #include "utils/palloc.h"
 
 /* The method chosen for one aggregate and its arguments' types. Its states live elsewhere. */
@@ -41,15 +40,6 @@ extern SlidingAggregate *sliding_prepare(Oid function, Oid collation, int nargs,
 extern SlidingAggregate *sliding_prepare_growing(Oid function, Oid collation, int nargs,
 												 const Oid *argument_types, Oid result_type,
 												 const char **why);
-
-/*
- * The same as sliding_prepare for a call of a C function that has the aggregate's arguments from `first` on, the
- * aggregate itself (regprocedure) as `function`, and as `result` anything of its result's type.
- * Checks the right to execute the aggregate, and raises an error if there is no sliding form. Is
- * prepared at the first call and kept in fn_extra.
- */
-extern SlidingAggregate *sliding_of_call(FunctionCallInfo fcinfo, int result, int function,
-										 int first);
 
 extern Oid sliding_function(const SlidingAggregate *aggregate);
 

@@ -35,9 +35,9 @@ typedef struct SlidingWindow
 } SlidingWindow;
 
 static SlidingAggregate *
-prepare_call(FunctionCallInfo fcinfo, Oid function, Oid result_type, int first)
+prepare_call(FunctionCallInfo fcinfo, Oid function)
 {
-	int nargs = PG_NARGS() - first;
+	int nargs = PG_NARGS() - FIRST_ARGUMENT;
 	Oid types[FUNC_MAX_ARGS];
 	SlidingAggregate *aggregate;
 	const char *why;
@@ -46,9 +46,10 @@ prepare_call(FunctionCallInfo fcinfo, Oid function, Oid result_type, int first)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("the aggregate's arguments have to be given one by one")));
 	for (int i = 0; i < nargs; i++)
-		types[i] = get_fn_expr_argtype(fcinfo->flinfo, first + i);
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, FIRST_ARGUMENT + i);
 	compat_check_function_right(function, GetUserId());
-	aggregate = sliding_prepare(function, PG_GET_COLLATION(), nargs, types, result_type, &why);
+	aggregate = sliding_prepare(function, PG_GET_COLLATION(), nargs, types,
+								get_fn_expr_argtype(fcinfo->flinfo, RESULT_ARGUMENT), &why);
 	if (aggregate == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("%s has no sliding form", get_func_name(function)),
@@ -56,24 +57,24 @@ prepare_call(FunctionCallInfo fcinfo, Oid function, Oid result_type, int first)
 	return aggregate;
 }
 
-SlidingAggregate *
-sliding_of_call(FunctionCallInfo fcinfo, int result, int function, int first)
+/* The aggregate that is computed, with the right to execute it checked; prepared at the first call. */
+static SlidingAggregate *
+aggregate_of_call(FunctionCallInfo fcinfo)
 {
 	SlidingAggregate *aggregate = fcinfo->flinfo->fn_extra;
 
-	if (PG_ARGISNULL(function))
+	if (PG_ARGISNULL(FUNCTION_ARGUMENT))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the aggregate to compute must not be null")));
 	if (aggregate == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-		aggregate = prepare_call(fcinfo, PG_GETARG_OID(function),
-								 get_fn_expr_argtype(fcinfo->flinfo, result), first);
+		aggregate = prepare_call(fcinfo, PG_GETARG_OID(FUNCTION_ARGUMENT));
 		fcinfo->flinfo->fn_extra = aggregate;
 		MemoryContextSwitchTo(old);
 	}
-	else if (sliding_function(aggregate) != PG_GETARG_OID(function))
+	else if (sliding_function(aggregate) != PG_GETARG_OID(FUNCTION_ARGUMENT))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the aggregate to compute must be the same for all rows")));
 	return aggregate;
@@ -88,7 +89,7 @@ new_window(FunctionCallInfo fcinfo)
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "aggregate function called in non-aggregate context");
 	window = MemoryContextAlloc(context, sizeof(SlidingWindow));
-	window->aggregate = sliding_of_call(fcinfo, RESULT_ARGUMENT, FUNCTION_ARGUMENT, FIRST_ARGUMENT);
+	window->aggregate = aggregate_of_call(fcinfo);
 	window->state = sliding_new(window->aggregate, context);
 	return window;
 }

@@ -38,10 +38,10 @@ destroy(SlidingAggregate *aggregate, void *state)
 	pfree(state);
 }
 
-static void
-add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
+/* step: 1 for a row that enters, -1 for one that leaves */
+static inline void
+count_row(IntervalSum *sum, const NullableDatum *args, int step)
 {
-	IntervalSum *sum = state;
 	const Interval *value;
 	int infinite;
 
@@ -49,41 +49,32 @@ add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 		return;
 	value = DatumGetIntervalP(args[0].value);
 	infinite = compat_interval_infinite(value);
-	if (infinite == 0)
-	{
-		sum->finite++;
-		sum->months += value->month;
-		sum->days += value->day;
-		wide_sum_add(&sum->time, value->time);
-	}
-	else if (infinite > 0)
-		sum->infinities++;
+	if (infinite > 0)
+		sum->infinities += step;
+	else if (infinite < 0)
+		sum->minus_infinities += step;
 	else
-		sum->minus_infinities++;
+	{
+		sum->finite += step;
+		sum->months += step * (int64) value->month;
+		sum->days += step * (int64) value->day;
+		if (step > 0)
+			wide_sum_add(&sum->time, value->time);
+		else
+			wide_sum_subtract(&sum->time, value->time);
+	}
+}
+
+static void
+add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
+{
+	count_row(state, args, 1);
 }
 
 static void
 evict(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 {
-	IntervalSum *sum = state;
-	const Interval *value;
-	int infinite;
-
-	if (args[0].isnull)
-		return;
-	value = DatumGetIntervalP(args[0].value);
-	infinite = compat_interval_infinite(value);
-	if (infinite == 0)
-	{
-		sum->finite--;
-		sum->months -= value->month;
-		sum->days -= value->day;
-		wide_sum_subtract(&sum->time, value->time);
-	}
-	else if (infinite > 0)
-		sum->infinities--;
-	else
-		sum->minus_infinities--;
+	count_row(state, args, -1);
 }
 
 static void

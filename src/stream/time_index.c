@@ -18,6 +18,7 @@
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -81,6 +82,21 @@ time_index_create(Oid relid, AttrNumber attnum, const char *kind)
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not run: %s", sql);
 	SPI_finish();
+}
+
+char *
+time_index_text(Oid relid, AttrNumber attnum)
+{
+	List *indexes = time_indexes(relid, attnum, InvalidOid);
+	Relation index;
+	char *text;
+
+	if (indexes == NIL)
+		return NULL;
+	index = index_open(llast_oid(indexes), AccessShareLock);
+	text = psprintf("%s \"%s\"", get_am_name(index->rd_rel->relam), RelationGetRelationName(index));
+	index_close(index, AccessShareLock);
+	return text;
 }
 
 /* ---- summarizing -------------------------------------------------------------------------------- */

@@ -12,6 +12,9 @@
  */
 extern void time_index_create(Oid relid, AttrNumber attnum, const char *kind);
 
+/* What an index that begins with the event time is called: 'brin "payment_msg_createTime_idx"'; NULL: there is none. */
+extern char *time_index_text(Oid relid, AttrNumber attnum);
+
 /*
  * Brings BRIN indexes on the stream's event time up to date, where the table has grown since; leaves out what is locked. Call it
  * in a transaction; cheap when there is nothing to do.

@@ -10,12 +10,11 @@
  */
 #include "tidemark.h"
 
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "view/columns.h"
-#include "view/shape.h"
+#include "view/slice.h"
 
 Columns *
 columns_all(void)
@@ -139,11 +138,9 @@ columns_prune(Query *query, const Columns *wanted)
 	foreach (cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Node *expression = (Node *) entry->expr;
 
 		if (!is_needed(query, entry, wanted))
-			entry->expr = (Expr *) makeNullConst(exprType(expression), exprTypmod(expression),
-												 exprCollation(expression));
+			entry->expr = null_like((Node *) entry->expr);
 	}
 	if (query->hasWindowFuncs && !has_window_function((Node *) query->targetList, NULL))
 	{

@@ -20,7 +20,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
-#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -113,20 +112,14 @@ require_maintainable_view(Relation rel, Access access)
 	define_require_access(relid, access);
 }
 
-/* What a view's frontier follows, as tidemark.view has it. */
-#define ADVANCE_ON_WATERMARK "watermark"
-#define ADVANCE_ON_ARRIVAL "arrival"
-
 /* How the view will be maintained, and the tables for the states of its windows, where these can be saved. */
 static ViewMethod
 prepare_windows(Oid relid, Query *batch, const Shape *shape, List **states)
 {
-	RoleSession session = role_begin(relation_owner(relid));
 	const char *why;
 	bool has_windows;
-	OverWindow *window = over_window_analyse(copyObject(batch), shape, &has_windows, &why);
+	OverWindow *window = over_window_of_view(relid, batch, shape, &has_windows, &why);
 
-	role_end(session);
 	*states = window ? over_state_create(relid, window) : NIL;
 	return over_window_view_method(window, has_windows, why);
 }
@@ -204,15 +197,15 @@ make_continuous(Oid relid, const char *advance_on)
 	Oid mat;
 
 	require_view(rel);
-	if (advance_on && view_lookup(relid, &existing))
+	if (view_lookup(relid, &existing))
 	{
+		if (advance_on == NULL)
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+							errmsg("view \"%s\" is continuous already", name)));
 		set_advance_on(relid, advance_on);
 		relation_close(rel, NoLock);
 		return;
 	}
-	if (view_lookup(relid, &existing))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("view \"%s\" is continuous already", name)));
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
@@ -260,21 +253,15 @@ make_batch(Oid relid, const ContinuousView *view)
 {
 	Oid types[] = {OIDOID};
 	Datum values[] = {ObjectIdGetDatum(relid)};
-	ObjectAddress mat;
-	List *states;
+	List *tables;
 
 	frontier_lock_view(relid);
-	states = view_states(relid);
+	tables = lcons_oid(view->mat, view_states(relid));
 	(void) catalog_execute("DELETE FROM tidemark.view WHERE relid = $1", 1, types, values, NULL);
 	(void) catalog_execute("DELETE FROM tidemark.frontier WHERE relid = $1", 1, types, values,
 						   NULL);
 	catalog_invalidate(relid);
-	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(view->mat)))
-	{
-		ObjectAddressSet(mat, RelationRelationId, view->mat);
-		performDeletion(&mat, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	}
-	over_state_drop(states);
+	materialised_drop_tables(tables);
 	CommandCounterIncrement();
 }
 

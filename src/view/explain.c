@@ -6,20 +6,15 @@
  */
 #include "tidemark.h"
 
-#include "access/genam.h"
-#include "access/relation.h"
 #include "aggregate/sliding.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "funcapi.h"
-#include "storage/lmgr.h"
+#include "stream/time_index.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/regproc.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "view/over_window.h"
@@ -80,31 +75,10 @@ put_frame(ReturnSetInfo *result, const OverWindow *window, const OverFrame *fram
 	}
 }
 
-/* The index by which the stream is read in slices of event time. */
-static char *
-time_index(const Stream *stream)
-{
-	Relation rel = relation_open(stream->relid, AccessShareLock);
-	char *found = NULL;
-	ListCell *cell;
-
-	foreach (cell, RelationGetIndexList(rel))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_index->indkey.values[0] == stream->attnum)
-			found = psprintf("%s \"%s\"", get_am_name(index->rd_rel->relam),
-							 RelationGetRelationName(index));
-		index_close(index, NoLock);
-	}
-	relation_close(rel, NoLock);
-	return found;
-}
-
 static void
 put_index(ReturnSetInfo *result, const Stream *stream)
 {
-	char *index = time_index(stream);
+	char *index = time_index_text(stream->relid, stream->attnum);
 
 	put_line(result, "index on the event time", index ? index : "none",
 			 index ? NULL
@@ -119,7 +93,6 @@ explain(ReturnSetInfo *result, Oid relid)
 	Shape shape;
 	Access access;
 	Query *batch = slice_batch_query(relid, &shape, &access);
-	RoleSession session;
 	OverWindow *window;
 	bool has_windows;
 	const char *why;
@@ -130,9 +103,7 @@ explain(ReturnSetInfo *result, Oid relid)
 		put_line(result, "maintenance", "none", shape.refusal);
 		return;
 	}
-	session = role_begin(relation_owner(relid));
-	window = over_window_analyse(batch, &shape, &has_windows, &why);
-	role_end(session);
+	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);
 	put_line(result, "maintenance", method.method, method.reason);
 	if (window)
 		foreach (cell, window->frames)
@@ -156,14 +127,7 @@ tidemark_explain(PG_FUNCTION_ARGS)
 	Oid relid = PG_GETARG_OID(0);
 	ContinuousView view;
 
-	LockRelationOid(relid, AccessShareLock);
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("view with OID %u does not exist", relid)));
-	if (!view_lookup(relid, &view))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("\"%s\" is not a continuous view", get_rel_name(relid)),
-						errhint("tidemark.continuous_views lists them.")));
+	view_require(relid, &view);
 	InitMaterializedSRF(fcinfo, 0);
 	explain((ReturnSetInfo *) fcinfo->resultinfo, relid);
 	return (Datum) 0;

@@ -60,23 +60,6 @@ typedef struct KeyColumn
 
 /* ---- the columns ----------------------------------------------------------------------------------- */
 
-static Query *
-stream_level(Query *query)
-{
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-	return input->rtekind == RTE_SUBQUERY ? stream_level(input->subquery) : query;
-}
-
-static bool
-has_windows(Query *query)
-{
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-	return query->hasWindowFuncs ||
-		   (input->rtekind == RTE_SUBQUERY && has_windows(input->subquery));
-}
-
 /* What PARTITION BY of the window compares the expression with; NULL: it is not among it. */
 static SortGroupClause *
 partition_clause(Query *level, const WindowClause *window, const Expr *expression)
@@ -150,7 +133,7 @@ trace_key(Query *level, Expr *expression, SortGroupClause **clause)
 	}
 	if (input->rtekind != RTE_SUBQUERY)
 		return expression;
-	if (!IsA(expression, Var) && has_windows(input->subquery))
+	if (!IsA(expression, Var) && shape_has_windows(input->subquery))
 		return NULL;
 	return trace_key(input->subquery,
 					 (Expr *) through_subquery((Node *) expression, input->subquery), clause);
@@ -290,7 +273,7 @@ is_written_here(int stream)
 static Query *
 key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n, bool here)
 {
-	Query *query = copyObject(stream_level(batch));
+	Query *query = copyObject(shape_stream_level(batch));
 	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
 	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
 	Expr *at = any_of((Expr *) time, operator_name(equality), get_array_type(stream->time_type),
@@ -417,7 +400,7 @@ key_condition(const KeyValues *key)
 void
 keys_restrict(Query *batch, const List *keys)
 {
-	Query *level = stream_level(batch);
+	Query *level = shape_stream_level(batch);
 	ListCell *cell;
 
 	foreach (cell, keys)

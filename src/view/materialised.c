@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "view/answer.h"
 #include "view/keys.h"
 #include "view/materialised.h"
@@ -51,12 +52,12 @@ column_definitions(TupleDesc columns)
 	return definitions;
 }
 
-static void
-create_index(Oid table, AttrNumber column)
+void
+materialised_create_index(Oid table, const char *definition)
 {
 	RoleSession session = catalog_begin();
-	char *sql = psprintf("CREATE INDEX ON %s.%s (c%d)", TIDEMARK_DATA_SCHEMA,
-						 quote_identifier(get_rel_name(table)), column);
+	char *sql = psprintf("CREATE INDEX ON %s.%s USING %s", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(table)), definition);
 
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not run: %s", sql);
@@ -97,8 +98,24 @@ materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 {
 	Oid table = materialised_create_table(view, "rows", column_definitions(columns), 100);
 
-	create_index(table, time_attnum);
+	materialised_create_index(table, psprintf("btree (c%d)", time_attnum));
 	return table;
+}
+
+void
+materialised_drop_tables(List *tables)
+{
+	ListCell *cell;
+
+	foreach (cell, tables)
+	{
+		ObjectAddress table;
+
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
+			continue;
+		ObjectAddressSet(table, RelationRelationId, lfirst_oid(cell));
+		performDeletion(&table, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
 }
 
 /* ---- bulk insertion as a destination of the executor -------------------------------------------- */

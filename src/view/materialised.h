@@ -18,6 +18,12 @@ extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attn
 /* A table of a view's, named after it and label, with these ColumnDefs: whose it is and when it goes are as above. */
 extern Oid materialised_create_table(Oid view, const char *label, List *columns, int fillfactor);
 
+/* An index on such a table: "btree (c1)". */
+extern void materialised_create_index(Oid table, const char *definition);
+
+/* Drops those of a view's tables that still exist. */
+extern void materialised_drop_tables(List *tables);
+
 /* Something that starts a receiver, gives it rows of the view, with the event time, and shuts it down. */
 typedef void (*MaterialisedSource)(DestReceiver *receiver, void *arg);
 

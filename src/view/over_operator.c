@@ -152,14 +152,12 @@ keep(Operator *op)
 
 /* ---- making them -------------------------------------------------------------------------------- */
 
-/* With the rights of the view's owner: constants are folded. */
 static Operator *
 make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 {
 	MemoryContext context = AllocSetContextCreate(
 		CurrentMemoryContext, "tidemark over-window operator", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	RoleSession session = role_begin(relation_owner(view->relid));
 	Operator *op = palloc0(sizeof(Operator));
 	bool has_windows;
 
@@ -167,7 +165,7 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 	op->relid = view->relid;
 	op->stream = view->stream;
 	op->mat = view->mat;
-	op->window = over_window_analyse(copyObject(batch), shape, &has_windows, &op->why);
+	op->window = over_window_of_view(view->relid, batch, shape, &has_windows, &op->why);
 	op->corrections = -1;
 	if (op->window)
 	{
@@ -178,7 +176,6 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 		op->filenodes = palloc0(sizeof(Oid) * op->nframes);
 		op->tables = view_states(view->relid);
 	}
-	role_end(session);
 	MemoryContextSwitchTo(old);
 	view_set_method(view->relid, over_window_view_method(op->window, has_windows, op->why));
 	keep(op);
@@ -291,15 +288,13 @@ scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Tic
 }
 
 /* Looks from time to time whether the states have outgrown tidemark.work_mem. */
-static bool
-is_too_large(Step *step)
+static void
+count_row(Step *step)
 {
 	step->rows++;
-	if (++step->op->moved_rows % MEASURE_ROWS != 0)
-		return false;
-	step->too_large = MemoryContextMemAllocated(step->op->states, true) >
-					  (Size) tidemark_work_mem * 1024;
-	return step->too_large;
+	if (++step->op->moved_rows % MEASURE_ROWS == 0 &&
+		MemoryContextMemAllocated(step->op->states, true) > (Size) tidemark_work_mem * 1024)
+		step->too_large = true;
 }
 
 /* The rows in (after, from] fill the frames of one length. */
@@ -310,14 +305,13 @@ refill(Step *step, const Tail *tail, Ticks after)
 		scan_inputs(step->op->window, tail->columns, after, step->from, step->late_keys);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
-	for (; scan->row && !is_too_large(step); over_scan_next(scan))
+	for (; scan->row && !step->too_large; over_scan_next(scan))
 	{
 		int i = -1;
 
+		count_row(step);
 		while ((i = bms_next_member(tail->frames, i)) >= 0)
-		{
 			over_keys_refill(step->op->keys[i], scan->row);
-		}
 		MemoryContextReset(step->group);
 	}
 	MemoryContextSwitchTo(old);
@@ -439,12 +433,11 @@ put_spilled_rows(Step *step)
 	step->spilled = NULL;
 }
 
-/* All rows of the head's current event time. True if that was one too many for the memory. */
-static bool
+/* All rows of the head's current event time. */
+static void
 advance_group(Step *step)
 {
 	Ticks time = step->head->time;
-	bool too_large = false;
 	ListCell *cell;
 
 	foreach (cell, step->tails)
@@ -456,14 +449,13 @@ advance_group(Step *step)
 	for (; step->head->row && step->head->time == time; over_scan_next(step->head))
 	{
 		enter_row(step);
-		too_large |= is_too_large(step);
+		count_row(step);
 	}
 	step->op->moment++;
 	put_held_rows(step);
 	if (step->spilled)
 		put_spilled_rows(step);
 	MemoryContextReset(step->group);
-	return too_large;
 }
 
 static void
@@ -513,7 +505,8 @@ advance(Step *step)
 	{
 		Ticks time = step->head->time;
 
-		if (advance_group(step))
+		advance_group(step);
+		if (step->too_large)
 		{
 			step->to = time;
 			break;

@@ -17,20 +17,17 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "aggregate/sliding.h"
-#include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "view/materialised.h"
 #include "view/over_state.h"
 
@@ -79,17 +76,9 @@ static void
 create_index(Oid table, const OverFrame *frame)
 {
 	OverKey *key = frame->keys ? linitial(frame->keys) : NULL;
-	RoleSession session;
-	char *sql;
 
-	if (key == NULL || !OidIsValid(GetDefaultOpClass(key->type, HASH_AM_OID)))
-		return;
-	sql = psprintf("CREATE INDEX ON %s.%s USING hash (k1)", TIDEMARK_DATA_SCHEMA,
-				   quote_identifier(get_rel_name(table)));
-	session = catalog_begin();
-	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not run: %s", sql);
-	catalog_end(session);
+	if (key && OidIsValid(GetDefaultOpClass(key->type, HASH_AM_OID)))
+		materialised_create_index(table, "hash (k1)");
 }
 
 List *
@@ -110,22 +99,6 @@ over_state_create(Oid view, const OverWindow *window)
 		tables = lappend_oid(tables, table);
 	}
 	return tables;
-}
-
-void
-over_state_drop(List *tables)
-{
-	ListCell *cell;
-
-	foreach (cell, tables)
-	{
-		ObjectAddress table;
-
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
-			continue;
-		ObjectAddressSet(table, RelationRelationId, lfirst_oid(cell));
-		performDeletion(&table, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	}
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */

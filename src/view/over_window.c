@@ -448,6 +448,16 @@ over_window_analyse(Query *batch, const Shape *shape, bool *has_windows, const c
 	return inputs_have_types(window, why) ? window : NULL;
 }
 
+OverWindow *
+over_window_of_view(Oid view, Query *batch, const Shape *shape, bool *has_windows, const char **why)
+{
+	RoleSession session = role_begin(relation_owner(view));
+	OverWindow *window = over_window_analyse(copyObject(batch), shape, has_windows, why);
+
+	role_end(session);
+	return window;
+}
+
 ViewMethod
 over_window_view_method(const OverWindow *window, bool has_windows, const char *why)
 {
@@ -461,14 +471,6 @@ over_window_view_method(const OverWindow *window, bool has_windows, const char *
 }
 
 /* ---- the queries ---------------------------------------------------------------------------------- */
-
-static Expr *
-null_like(Expr *expression)
-{
-	Node *node = (Node *) expression;
-
-	return (Expr *) makeNullConst(exprType(node), exprTypmod(node), exprCollation(node));
-}
 
 Query *
 over_window_input(const OverWindow *window, const Bitmapset *columns, Expr *from, Expr *to)
@@ -487,7 +489,7 @@ over_window_input(const OverWindow *window, const Bitmapset *columns, Expr *from
 
 		column++;
 		if (columns && !bms_is_member(column, columns))
-			expression = null_like(expression);
+			expression = null_like((Node *) expression);
 		query->targetList = lappend(
 			query->targetList, makeTargetEntry(expression, column, psprintf("i%d", column), false));
 	}

@@ -64,6 +64,10 @@ typedef struct OverWindow
 extern OverWindow *over_window_analyse(Query *batch, const Shape *shape, bool *has_windows,
 									   const char **why);
 
+/* The same of a view's batch query, which stays as it is, with the rights of the view's owner: constants are folded. */
+extern OverWindow *over_window_of_view(Oid view, Query *batch, const Shape *shape,
+									   bool *has_windows, const char **why);
+
 /* What an analysis comes to, as tidemark.view has it. */
 extern ViewMethod over_window_view_method(const OverWindow *window, bool has_windows,
 										  const char *why);

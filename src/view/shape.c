@@ -52,6 +52,23 @@ shape_input(Query *query)
 	return castNode(RangeTblRef, linitial(query->jointree->fromlist))->rtindex;
 }
 
+Query *
+shape_stream_level(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	return input->rtekind == RTE_SUBQUERY ? shape_stream_level(input->subquery) : query;
+}
+
+bool
+shape_has_windows(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	return query->hasWindowFuncs ||
+		   (input->rtekind == RTE_SUBQUERY && shape_has_windows(input->subquery));
+}
+
 bool
 shape_is_time(Query *query, Node *node, const Stream *stream)
 {

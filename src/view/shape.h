@@ -34,6 +34,12 @@ extern void shape_require(const Shape *shape, const char *view_name);
 /* The one input of a level of a query that has a shape: its range table index. */
 extern int shape_input(Query *query);
 
+/* The level that reads the stream. */
+extern Query *shape_stream_level(Query *query);
+
+/* Has any level window functions? */
+extern bool shape_has_windows(Query *query);
+
 /*
  * Is this expression, at this level of a query that has a shape, the event time of its stream as it
  * stands?

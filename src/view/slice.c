@@ -59,6 +59,23 @@ slice_bounds(const Shape *shape, Ticks from, Ticks to)
 	return bounds;
 }
 
+Expr *
+slice_condition(Oid operator_oid, Expr *left, Expr *right)
+{
+	OpExpr *condition =
+		(OpExpr *) make_opclause(operator_oid, BOOLOID, false, left, right, InvalidOid, InvalidOid);
+
+	set_opfuncid(condition);
+	return &condition->xpr;
+}
+
+Expr *
+null_like(const Node *expression)
+{
+	return (Expr *) makeNullConst(exprType(expression), exprTypmod(expression),
+								  exprCollation(expression));
+}
+
 /* "var >= from AND var <= to", added to the level's WHERE. */
 void
 slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to)
@@ -73,14 +90,12 @@ slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to)
 	for (int i = 0; i < lengthof(sides); i++)
 	{
 		Oid operator;
-		OpExpr *condition;
+		Expr *condition;
 
 		if (sides[i].bound == NULL)
 			continue;
 		operator= get_opfamily_member(family, var->vartype, var->vartype, sides[i].strategy);
-		condition = (OpExpr *) make_opclause(operator, BOOLOID, false, copyObject(&var->xpr),
-											 copyObject(sides[i].bound), InvalidOid, InvalidOid);
-		set_opfuncid(condition);
+		condition = slice_condition(operator, copyObject(&var->xpr), copyObject(sides[i].bound));
 		query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
 	}
 }
@@ -99,13 +114,9 @@ time_variable(int rtindex, AttrNumber column, const Stream *stream)
 void
 slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to)
 {
-	int rtindex = shape_input(query);
-	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
+	Query *level = shape_stream_level(query);
 
-	if (input->rtekind == RTE_SUBQUERY)
-		slice_bound_stream(input->subquery, stream, from, to);
-	else
-		slice_add_bounds(query, time_variable(rtindex, stream->attnum, stream), from, to);
+	slice_add_bounds(level, time_variable(shape_input(level), stream->attnum, stream), from, to);
 }
 
 /* How many columns the query returns; they stand first in its target list. */

@@ -63,6 +63,12 @@ typedef enum Access
  */
 extern Query *slice_batch_query(Oid view, Shape *shape, Access *access);
 
+/* "left operator right", of types without collation. */
+extern Expr *slice_condition(Oid operator_oid, Expr *left, Expr *right);
+
+/* Null, of the expression's type. */
+extern Expr *null_like(const Node *expression);
+
 /* A query as an entry of another one's range table, with its columns but for those that sorting alone needs. */
 extern RangeTblEntry *subquery_entry(Query *query, char *name);
 

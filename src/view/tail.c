@@ -79,21 +79,6 @@ add_condition(Query *query, Expr *condition)
 }
 
 static bool
-has_windows(Query *query)
-{
-	for (;;)
-	{
-		RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-		if (query->hasWindowFuncs)
-			return true;
-		if (input->rtekind != RTE_SUBQUERY)
-			return false;
-		query = input->subquery;
-	}
-}
-
-static bool
 has_lookahead(const Shape *shape)
 {
 	const Lookback *ahead = &shape->lookahead;
@@ -109,12 +94,9 @@ add_end(Query *query, const ContinuousView *view, const Stream *stream, Expr *un
 	Oid family = lookup_type_cache(stream->time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	Oid operator= get_opfamily_member(family, stream->time_type, stream->time_type,
 									  BTLessEqualStrategyNumber);
-	OpExpr *condition = (OpExpr *) make_opclause(operator, BOOLOID, false,
-												 tail_start(view, stream->time_type, &none), until,
-												 InvalidOid, InvalidOid);
 
-	set_opfuncid(condition);
-	add_condition(query, &condition->xpr);
+	add_condition(query,
+				  slice_condition(operator, tail_start(view, stream->time_type, &none), until));
 }
 
 /* The batch query on the slice of the tail; unless_saved: empty where the snapshot has saved states. */
@@ -131,7 +113,7 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *
 		bounds.input_from = tail_slice_start(view, type, &shape->lookback);
 	else if (!lookback_is_unbounded(&shape->lookback))
 		bounds.input_from = tail_start(view, type, &shape->lookback);
-	if (bounds.input_from && !has_windows(batch))
+	if (bounds.input_from && !shape_has_windows(batch))
 		bounds.output_from = NULL; /* the same condition as the input's */
 	if (!has_lookahead(shape))
 		bounds.input_to = (Expr *) until;
@@ -223,13 +205,6 @@ select_nothing_from(RangeTblEntry *entry)
 	Query *nothing = makeNode(Query);
 
 	return select_from(entry, nothing);
-}
-
-static Expr *
-null_like(Node *expression)
-{
-	return (Expr *) makeNullConst(exprType(expression), exprTypmod(expression),
-								  exprCollation(expression));
 }
 
 static Expr *
@@ -360,18 +335,6 @@ count_levels(const OverWindow *window)
 	return n;
 }
 
-/* The level that reads the stream has a subquery in its condition. */
-static void
-mark_sublink(Query *query)
-{
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-	if (input->rtekind == RTE_SUBQUERY)
-		mark_sublink(input->subquery);
-	else
-		query->hasSubLinks = true;
-}
-
 static Query *
 leave_events(const Replay *replay, const OverFrame *frame, int32 number)
 {
@@ -382,7 +345,7 @@ leave_events(const Replay *replay, const OverFrame *frame, int32 number)
 	Expr *to = tail_before(newest_time, frame->length);
 	Query *inputs = over_window_input(replay->window, frame->columns, from, to);
 
-	mark_sublink(inputs);
+	shape_stream_level(inputs)->hasSubLinks = true; /* in that condition */
 	return row_events(replay, inputs, frame->length, number);
 }
 
@@ -588,16 +551,6 @@ replayed_events(const Replay *replay)
 
 /* ---- the replay -------------------------------------------------------------------------------------------- */
 
-static Expr *
-equals(Var *variable, Expr *constant, Oid operator)
-{
-	OpExpr *condition = (OpExpr *) make_opclause(operator, BOOLOID, false, &variable->xpr, constant,
-												 InvalidOid, InvalidOid);
-
-	set_opfuncid(condition);
-	return &condition->xpr;
-}
-
 /* Of the replayed events, the rows of the view's tail: the source of the levels above the windows. */
 static RangeTblEntry *
 source(const Replay *replay)
@@ -613,7 +566,7 @@ source(const Replay *replay)
 	query->targetList = list_delete_first_n(query->targetList, EVENT_INPUTS - 1);
 	foreach (cell, query->targetList)
 		lfirst_node(TargetEntry, cell)->resno = ++column;
-	add_condition(query, equals(op, int4_constant(0), Int4EqualOperator));
+	add_condition(query, slice_condition(Int4EqualOperator, &op->xpr, int4_constant(0)));
 	slice_add_bounds(query, time, tail_start(replay->view, replay->window->stream.time_type, &none),
 					 NULL);
 	return subquery_entry(query, "windows");
@@ -692,7 +645,7 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	shape_of_query(pruned, &needed);
 	if (needed.refusal)
 		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
-	if (has_windows(pruned))
+	if (shape_has_windows(pruned))
 		replay = replay_query(batch, view, shape, demand);
 	if (replay)
 		parts = lappend(parts, replay);

@@ -13,12 +13,10 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "view/answer.h"
@@ -103,14 +101,7 @@ tidemark_verify(PG_FUNCTION_ARGS)
 	Oid relid = PG_GETARG_OID(0);
 	ContinuousView view;
 
-	LockRelationOid(relid, AccessShareLock);
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("view with OID %u does not exist", relid)));
-	if (!view_lookup(relid, &view))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("\"%s\" is not a continuous view", get_rel_name(relid)),
-						errhint("tidemark.continuous_views lists them.")));
+	view_require(relid, &view);
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	run_difference(difference_query(relid), (ReturnSetInfo *) fcinfo->resultinfo);
