@@ -59,12 +59,13 @@ $node->safe_psql('postgres', q{
 my @first = (1) x WRITERS;
 my @committed = map { {} } 1 .. WRITERS;
 
+# What a writer says goes to a file: a pipe that nobody reads while the test waits would hold it up.
 sub start_writer
 {
 	my ($number) = @_;
-	my %writer = (output => '', errors => '');
+	my %writer = (output => '', said => "$PostgreSQL::Test::Utils::tmp_check/writer_$number");
 	my @command = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "CALL write($number, $first[$number])");
-	$writer{run} = start \@command, '<', \undef, '>', \$writer{output}, '2>', \$writer{errors};
+	$writer{run} = start \@command, '<', \undef, '>', \$writer{output}, '2>', $writer{said};
 	return \%writer;
 }
 
@@ -72,7 +73,7 @@ sub end_writer
 {
 	my ($number, $writer) = @_;
 	finish $writer->{run};
-	for my $serial ($writer->{errors} =~ /committed (\d+)/g)
+	for my $serial (slurp_file($writer->{said}) =~ /committed (\d+)/g)
 	{
 		$committed[$number]{$serial} = 1;
 		$first[$number] = $serial + 1 if $serial >= $first[$number];
