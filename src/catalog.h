@@ -61,6 +61,16 @@ typedef struct Watermark
 
 extern Watermark stream_watermark(Oid stream);
 
+/* From where to where a stream's event time goes, about: from where its views are materialised to the greatest that is known. */
+typedef struct StreamSpan
+{
+	Ticks first;
+	Ticks last;
+} StreamSpan;
+
+/* False if no view is materialised, or nothing is between. Not cached. */
+extern bool stream_span(Oid stream, StreamSpan *span);
+
 /*
  * The stream's table and all its partitions, locked: the table before its partitions, as everybody does it. Nothing if it is
  * gone.
@@ -89,6 +99,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
+	Ticks first;   /* where materialising began; TICKS_MIN: not known */
 	Ticks
 		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
 	Oid mat;   /* the materialised part that it is about */

@@ -57,6 +57,9 @@
 #define ROWS_PER_STEP 500000
 #define INCREMENTAL_STEPS 5
 
+/* With more rows than these since the last look, the next one follows at once: each row that waits is one more in the live tail. */
+#define BUSY_ROWS 10000
+
 /* ms between looks while nothing tells us of changes, and while waiting for writers. */
 #define IDLE_MS 1000
 #define WAITING_MS 20
@@ -83,6 +86,8 @@ typedef struct Progress
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
 	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
 	bool failed; /* a view's step did, since the last look */
+	double rows; /* about, that the stream had at the last look */
+	bool busy;	 /* many of them had come since the one before */
 	TimestampTz next_look; /* not before then */
 	Ticks step;			   /* a step goes no further than this, 0: not known yet */
 	Ticks start;		   /* the stream's least event time when step was set */
@@ -333,6 +338,22 @@ estimated_rows(Oid stream)
 	return rows;
 }
 
+/* The stream's least event time, where its views begin: as known from one that has, or looked for. */
+static Ticks
+find_start(const Progress *progress, const Stream *stream)
+{
+	Oid types[] = {stream->time_type};
+	Datum values[] = {event_time_datum(stream->time_type, TICKS_MIN)};
+	Ticks start = progress->target;
+	StreamSpan span;
+
+	if (stream_span(stream->relid, &span))
+		return span.first;
+	(void) select_ticks(relation_owner(stream->relid), stream_query(stream, "min", "> $1"), 1,
+						types, values, stream->time_type, &start);
+	return start;
+}
+
 /*
  * How long a stretch of event time holds about ROWS_PER_STEP rows, if they are spread evenly: a guess that only the
  * number of steps depends on.
@@ -340,19 +361,22 @@ estimated_rows(Oid stream)
 static void
 set_step(Progress *progress, const Stream *stream)
 {
-	Oid types[] = {stream->time_type};
-	Datum values[] = {event_time_datum(stream->time_type, TICKS_MIN)};
-	char *sql = stream_query(stream, "min", "> $1");
-	double rows = estimated_rows(stream->relid);
 	double span;
 
-	progress->start = progress->target;
-	(void) select_ticks(relation_owner(stream->relid), sql, 1, types, values, stream->time_type,
-						&progress->start);
+	progress->start = find_start(progress, stream);
 	span = (double) progress->target - (double) progress->start;
 	progress->step = TICKS_MAX;
-	if (rows > ROWS_PER_STEP)
-		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / rows, 1), 9e18);
+	if (progress->rows > ROWS_PER_STEP)
+		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / progress->rows, 1), 9e18);
+}
+
+static void
+count_rows(Progress *progress)
+{
+	double rows = estimated_rows(progress->stream);
+
+	progress->busy = rows > progress->rows + BUSY_ROWS;
+	progress->rows = rows;
 }
 
 /* How far the next step goes from this frontier to its target. */
@@ -361,8 +385,6 @@ step_target(const Progress *progress, Ticks frontier, Ticks target, bool increme
 {
 	Ticks step = incremental ? Max(progress->step / INCREMENTAL_STEPS, 1) : progress->step;
 
-	if (progress->step == 0)
-		return target;
 	return Min(target, ticks_plus(Max(frontier, progress->start), step));
 }
 
@@ -393,6 +415,7 @@ look(Progress *progress, MemoryContext worker_context)
 	Backlog backlog;
 
 	progress->reached = nothing;
+	progress->busy = false;
 	begin_step();
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
@@ -404,8 +427,8 @@ look(Progress *progress, MemoryContext worker_context)
 		int n = 0;
 
 		progress->target = backlog.limit;
-		if (backlog.from == TICKS_MIN)
-			set_step(progress, &stream);
+		count_rows(progress);
+		set_step(progress, &stream);
 		list_views(progress, worker_context);
 		frontier_publish(progress->stream, progress->target);
 		writers = frontier_writers(progress->stream);
@@ -539,6 +562,7 @@ try_step(Oid view, Progress *progress)
 	return arrived;
 }
 
+/* The stream's time index, for the steps that follow and for who reads beside them. */
 static void
 summarize(Oid relid)
 {
@@ -565,6 +589,8 @@ append(Progress *progress)
 	end_step();
 	MemoryContextSwitchTo(round_context);
 	over_operator_keep(progress->stream, views);
+	summarize(progress->stream);
+	MemoryContextSwitchTo(round_context);
 	foreach (cell, views)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -572,11 +598,13 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
-		summarize(progress->stream);
-		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
-		progress->next_look = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(), progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
+		progress->next_look = GetCurrentTimestamp();
+		if (progress->failed || !progress->busy)
+			progress->next_look = TimestampTzPlusMilliseconds(
+				progress->next_look,
+				progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
+		progress->busy &= !progress->failed;
 		progress->failed = false;
 	}
 }
@@ -606,7 +634,7 @@ attend(Progress *progress, MemoryContext worker_context)
 		case PHASE_APPENDING:
 			return 0;
 		default:
-			return IDLE_MS;
+			return progress->busy ? 0 : IDLE_MS;
 	}
 }
 

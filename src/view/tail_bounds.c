@@ -36,14 +36,20 @@ PG_FUNCTION_INFO_V1(tidemark_tail_ticks);
 
 /* ---- when the query runs --------------------------------------------------------------------------- */
 
-/* What one execution of a tail remembers: its snapshot, and what the view's row says in it. */
+/*
+ * What a call in a plan remembers: the snapshot, what the view's row says in it, and the bound that follows. A scan compares each row
+ * that it looks at with it. A call's arguments are constants.
+ */
 typedef struct Moment
 {
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId command;
+	Oid type; /* the event time's */
 	Ticks frontier;
 	Ticks saved; /* TICKS_MIN: nothing */
+	bool has_bound;
+	Ticks bound;
 } Moment;
 
 static void
@@ -57,10 +63,11 @@ read_moment(Moment *moment, Oid view, Oid mat, Snapshot snapshot)
 	moment->xmin = snapshot->xmin;
 	moment->xmax = snapshot->xmax;
 	moment->command = snapshot->curcid;
+	moment->has_bound = false;
 }
 
 /* The first two arguments of each function: the view, and its materialised table. */
-static const Moment *
+static Moment *
 moment_of_call(FunctionCallInfo fcinfo)
 {
 	Moment *moment = fcinfo->flinfo->fn_extra;
@@ -75,50 +82,75 @@ moment_of_call(FunctionCallInfo fcinfo)
 	return moment;
 }
 
-/* The event time's type: that of the third argument, which is null. */
-static Oid
-time_type_of_call(FunctionCallInfo fcinfo)
+/*
+ * The same of a function that gives a bound; that is to be set if there is none yet. The event time's type is that of the third
+ * argument, which is null.
+ */
+static Moment *
+moment_with_bound(FunctionCallInfo fcinfo)
 {
-	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+	Moment *moment = fcinfo->flinfo->fn_extra;
+	Oid type = moment ? moment->type : get_fn_expr_rettype(fcinfo->flinfo);
 
-	if (!event_time_type_ok(type) || PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || !event_time_type_ok(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("tidemark.tail_start is for plans of continuous views")));
-	return type;
+	moment = moment_of_call(fcinfo);
+	moment->type = type;
+	return moment;
+}
+
+static Datum
+bound_datum(Moment *moment, Ticks bound)
+{
+	moment->bound = bound;
+	moment->has_bound = true;
+	return event_time_datum(moment->type, bound);
+}
+
+static Ticks
+frontier_bound(const Moment *moment, const Lookback *lookback)
+{
+	return lookback_before(moment->type, ticks_plus(moment->frontier, 1), lookback);
 }
 
 /* tail_start(view, its materialised table, null of the event time's type, lookback) */
 Datum
 tidemark_tail_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
-	Ticks frontier = moment_of_call(fcinfo)->frontier;
+	Moment *moment = moment_with_bound(fcinfo);
+	Ticks bound = moment->bound;
 
-	PG_RETURN_DATUM(event_time_datum(
-		type, lookback_before(type, ticks_plus(frontier, 1), PG_GETARG_INTERVAL_P(3))));
+	if (!moment->has_bound)
+		bound = frontier_bound(moment, PG_GETARG_INTERVAL_P(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
 /* tail_slice_start(view, its materialised table, null of the event time's type, lookback) */
 Datum
 tidemark_tail_slice_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
+	Moment *moment = moment_with_bound(fcinfo);
+	Ticks bound = moment->bound;
 
-	if (moment_of_call(fcinfo)->saved != TICKS_MIN)
-		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
-	return tidemark_tail_start(fcinfo);
+	if (!moment->has_bound)
+		bound = moment->saved != TICKS_MIN ? TICKS_MAX
+										   : frontier_bound(moment, PG_GETARG_INTERVAL_P(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
 /* tail_replay_start(view, its materialised table, null of the event time's type, length) */
 Datum
 tidemark_tail_replay_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
-	Ticks saved = moment_of_call(fcinfo)->saved;
+	Moment *moment = moment_with_bound(fcinfo);
+	Ticks bound = moment->bound;
 
-	if (saved == TICKS_MIN)
-		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
-	PG_RETURN_DATUM(event_time_datum(type, ticks_minus(ticks_plus(saved, 1), PG_GETARG_INT64(3))));
+	if (!moment->has_bound)
+		bound = moment->saved == TICKS_MIN
+					? TICKS_MAX
+					: ticks_minus(ticks_plus(moment->saved, 1), PG_GETARG_INT64(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
 /* tail_is_saved(view, its materialised table) */
