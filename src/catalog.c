@@ -383,7 +383,7 @@ views_of_stream(Oid stream)
 }
 
 Watermark
-stream_watermark(Oid stream)
+stream_watermark(Oid stream, Snapshot snapshot)
 {
 	Watermark result = {TICKS_MIN, TICKS_MIN};
 	Oid table = catalog_table("stream");
@@ -391,7 +391,8 @@ stream_watermark(Oid stream)
 	bool nulls[MaxHeapAttributeNumber];
 
 	if (!OidIsValid(table) ||
-		!read_row(table, InvalidOid, Anum_stream_relid, stream, NULL, values, nulls))
+		!read_row(table, catalog_table("stream_pkey"), Anum_stream_relid, stream, snapshot, values,
+				  nulls))
 		return result;
 	if (!nulls[Anum_stream_watermark - 1])
 		result.watermark = DatumGetInt64(values[Anum_stream_watermark - 1]);
@@ -496,7 +497,7 @@ stream_span(Oid stream, StreamSpan *span)
 	ListCell *cell;
 
 	span->first = TICKS_MIN;
-	span->last = stream_watermark(stream).greatest;
+	span->last = stream_watermark(stream, NULL).greatest;
 	foreach (cell, views_of_stream(stream))
 	{
 		Frontier frontier = frontier_read(lfirst_oid(cell), NULL);

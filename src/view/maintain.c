@@ -52,6 +52,7 @@
 #include "view/materialised.h"
 #include "view/over_operator.h"
 #include "view/slice.h"
+#include "worker/worker.h"
 
 /* About how many rows of a stream a step reads; incremental ones are that many times shorter: they read no lookback, and sort in less memory. */
 #define ROWS_PER_STEP 500000
@@ -62,7 +63,7 @@
 
 /* ms between looks while nothing tells us of changes, and while waiting for writers. */
 #define IDLE_MS 1000
-#define WAITING_MS 20
+#define WAITING_MS 5
 
 /* ms until a stream whose watermark could not be found is looked at again, and one with a view that failed; how long a step waits for a lock. */
 #define FAILED_MS 10000
@@ -197,7 +198,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 
 	if (!stream_lookup(PG_GETARG_OID(0), &stream))
 		PG_RETURN_NULL();
-	now = current_watermark(&stream, stream_watermark(stream.relid));
+	now = current_watermark(&stream, stream_watermark(stream.relid, NULL));
 	limit = advance_limit(PG_GETARG_BOOL(1), &now);
 	if (limit == TICKS_MIN)
 		PG_RETURN_NULL();
@@ -208,7 +209,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 static Watermark
 advance_watermark(const Stream *stream)
 {
-	Watermark old = stream_watermark(stream->relid);
+	Watermark old = stream_watermark(stream->relid, NULL);
 	Watermark now = current_watermark(stream, old);
 	Oid types[] = {OIDOID, INT8OID, INT8OID};
 	Datum values[] = {ObjectIdGetDatum(stream->relid), Int64GetDatum(now.watermark),
@@ -416,6 +417,7 @@ look(Progress *progress, MemoryContext worker_context)
 
 	progress->reached = nothing;
 	progress->busy = false;
+	worker_move_begins(progress->stream);
 	begin_step();
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
@@ -439,6 +441,8 @@ look(Progress *progress, MemoryContext worker_context)
 		progress->phase = PHASE_WAITING;
 	}
 	end_step();
+	if (progress->phase == PHASE_IDLE)
+		worker_move_ended(progress->stream);
 }
 
 /* WAITING: strikes out the writers that have ended. */
@@ -598,6 +602,7 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
+		worker_move_ended(progress->stream);
 		progress->phase = PHASE_IDLE;
 		progress->next_look = GetCurrentTimestamp();
 		if (progress->failed || !progress->busy)
@@ -656,6 +661,7 @@ try_attend(Progress *progress, MemoryContext worker_context)
 		wait = error ? FAILED_MS : IDLE_MS;
 		if (error)
 			log_error(error);
+		worker_move_ended(progress->stream);
 		progress->phase = PHASE_IDLE;
 		progress->next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
 	}
