@@ -390,9 +390,8 @@ stream_watermark(Oid stream, Snapshot snapshot)
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
 
-	if (!OidIsValid(table) ||
-		!read_row(table, catalog_table("stream_pkey"), Anum_stream_relid, stream, snapshot, values,
-				  nulls))
+	if (!OidIsValid(table) || !read_row(table, catalog_table("stream_pkey"), Anum_stream_relid,
+										stream, snapshot, values, nulls))
 		return result;
 	if (!nulls[Anum_stream_watermark - 1])
 		result.watermark = DatumGetInt64(values[Anum_stream_watermark - 1]);

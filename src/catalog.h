@@ -99,7 +99,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
-	Ticks first;   /* where materialising began; TICKS_MIN: not known */
+	Ticks first; /* where materialising began; TICKS_MIN: not known */
 	Ticks
 		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
 	Oid mat;   /* the materialised part that it is about */

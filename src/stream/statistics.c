@@ -43,9 +43,9 @@ histogram(Oid type, int16 length, bool by_value, const StreamSpan *span)
 
 	for (int i = 0; i < HISTOGRAM_BOUNDS; i++)
 		bounds[i] = event_time_datum(type, span->first + (Ticks) (i * bin));
-	return PointerGetDatum(construct_array(bounds, HISTOGRAM_BOUNDS, type, length, by_value,
-										   length == sizeof(int64) ? TYPALIGN_DOUBLE
-																   : TYPALIGN_INT));
+	return PointerGetDatum(
+		construct_array(bounds, HISTOGRAM_BOUNDS, type, length, by_value,
+						length == sizeof(int64) ? TYPALIGN_DOUBLE : TYPALIGN_INT));
 }
 
 /* A row of pg_statistic. */
@@ -63,15 +63,14 @@ make_statistics(const Stream *stream, const StreamSpan *span)
 
 	get_typlenbyval(stream->time_type, &length, &by_value);
 	for (int i = 0; i < STATISTIC_NUM_SLOTS; i++)
-		nulls[Anum_pg_statistic_stanumbers1 - 1 + i] =
-			nulls[Anum_pg_statistic_stavalues1 - 1 + i] = true;
+		nulls[Anum_pg_statistic_stanumbers1 - 1 + i] = nulls[Anum_pg_statistic_stavalues1 - 1 + i] =
+			true;
 	values[Anum_pg_statistic_starelid - 1] = ObjectIdGetDatum(stream->relid);
 	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(stream->attnum);
 	values[Anum_pg_statistic_stawidth - 1] = Int32GetDatum(length);
 	values[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(STATISTIC_KIND_HISTOGRAM);
 	values[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(less);
-	values[Anum_pg_statistic_stavalues1 - 1] =
-		histogram(stream->time_type, length, by_value, span);
+	values[Anum_pg_statistic_stavalues1 - 1] = histogram(stream->time_type, length, by_value, span);
 	nulls[Anum_pg_statistic_stavalues1 - 1] = false;
 	values[Anum_pg_statistic_stakind2 - 1] = Int16GetDatum(STATISTIC_KIND_CORRELATION);
 	values[Anum_pg_statistic_staop2 - 1] = ObjectIdGetDatum(less);

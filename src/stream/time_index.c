@@ -119,8 +119,7 @@ summarized_entry(Oid index)
 	{
 		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(Summarized)};
 
-		entries =
-			hash_create("tidemark summarized indexes", 16, &control, HASH_ELEM | HASH_BLOBS);
+		entries = hash_create("tidemark summarized indexes", 16, &control, HASH_ELEM | HASH_BLOBS);
 	}
 	entry = hash_search(entries, &index, HASH_ENTER, &found);
 	if (!found)

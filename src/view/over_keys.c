@@ -291,8 +291,7 @@ OverKeyState *
 over_keys_find(OverKeys *keys, TupleTableSlot *row)
 {
 	for (int i = 0; i < keys->nkeys; i++)
-		keys->probe[i].value =
-			slot_getattr(row, keys->columns[i].column, &keys->probe[i].isnull);
+		keys->probe[i].value = slot_getattr(row, keys->columns[i].column, &keys->probe[i].isnull);
 	return find_key(keys);
 }
 
@@ -547,8 +546,8 @@ over_keys_load(OverKeys *keys, const NullableDatum *values, const Datum *states,
 		SlidingAggregate *method = keys->functions[i].method;
 
 		sliding_free(method, key->state[i]);
-		key->state[i] = sliding_load(
-			method, (bytea *) PG_DETOAST_DATUM_PACKED(states[i]), keys->context);
+		key->state[i] =
+			sliding_load(method, (bytea *) PG_DETOAST_DATUM_PACKED(states[i]), keys->context);
 	}
 }
 

@@ -24,6 +24,7 @@
 
 #include "access/xact.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -228,7 +229,8 @@ typedef struct Step
 	bool
 		late; /* rows came late since the last step: the states of these keys have to be made anew */
 	List *late_keys;
-	Ticks saved;	/* the operator has no states, but there are saved ones for that event time; TICKS_MIN: none */
+	Ticks
+		saved; /* the operator has no states, but there are saved ones for that event time; TICKS_MIN: none */
 	bool silent;	/* rows give no results: the view has them */
 	bool too_large; /* it ends at `to`, which is less far than was asked for */
 
@@ -493,6 +495,8 @@ end_scans(Step *step)
 	ListCell *cell;
 
 	over_scan_end(step->head);
+	memset(step->held, 0,
+		   sizeof(step->held)); /* they are of the head's row type, which goes with it */
 	foreach (cell, step->tails)
 		over_scan_end(((Tail *) lfirst(cell))->scan);
 }
@@ -540,6 +544,9 @@ restore(Step *step)
 	for (int i = 0; i < op->nframes; i++)
 		over_state_load(list_nth(op->window->frames, i), list_nth_oid(op->tables, i), op->keys[i],
 						&op->filenodes[i]);
+	ereport(DEBUG1, (errmsg_internal(
+						"windows of \"%s\" go on from saved states, %lld ticks before its frontier",
+						get_rel_name(op->relid), (long long) (from - step->saved))));
 	if (step->saved == from)
 		return;
 	step->from = step->saved;

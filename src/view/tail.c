@@ -66,7 +66,8 @@ typedef struct Replay
 	Expr *until;	 /* the reader wants no rows after that; NULL: no bound */
 	List *states;	 /* OIDs of the tables of saved states, a frame each */
 	Bitmapset *used; /* numbers of the functions whose results are used */
-	int64 reach;	 /* ticks from the saved states to the newest row with which it isn't worth it any more */
+	int64
+		reach; /* ticks from the saved states to the newest row with which it isn't worth it any more */
 	int ninputs;
 	int nsaved; /* columns for saved states */
 } Replay;
@@ -120,9 +121,8 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *
 		bounds.input_to = (Expr *) until;
 	query = slice_query(batch, shape, &bounds, false, NULL);
 	if (other)
-		add_condition(
-			query,
-			makeBoolExpr(NOT_EXPR, list_make1(tail_is_replayed(view, other->reach)), -1));
+		add_condition(query,
+					  makeBoolExpr(NOT_EXPR, list_make1(tail_is_replayed(view, other->reach)), -1));
 	aggregate_swap_exact_always(query);
 	return query;
 }
@@ -249,7 +249,8 @@ row_events(const Replay *replay, Query *inputs, int64 delay, int32 op)
 static Query *
 enter_events(const Replay *replay)
 {
-	Expr *from = tail_replay_start(replay->view, replay->window->stream.time_type, 0, replay->reach);
+	Expr *from =
+		tail_replay_start(replay->view, replay->window->stream.time_type, 0, replay->reach);
 
 	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
 }
@@ -663,6 +664,7 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	List *parts = NIL;
 	Query *pruned = copyObject(batch);
 	Replay replay = {.view = view};
+	int ncolumns = list_length(batch->targetList);
 	bool replays;
 	Shape needed;
 	ListCell *cell;
@@ -674,7 +676,7 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	replays = shape_has_windows(pruned) &&
 			  prepare_replay(&replay, batch, shape, demand, &needed.lookback);
 	if (replays)
-		parts = lappend(parts, replay_query(&replay, list_length(batch->targetList)));
+		parts = lappend(parts, replay_query(&replay, ncolumns));
 	parts = lappend(parts, slice(pruned, view, &needed, demand->until, replays ? &replay : NULL));
 	foreach (cell, parts)
 		if (demand->until)
