@@ -19,6 +19,10 @@ typedef struct OverScan
 
 /* Begins to read a query of over_window_input, and stands on its first row. */
 extern OverScan *over_scan_begin(const OverWindow *window, Query *input);
+
+/* The same of a query that reads rows in event-time order, in that environment, and keeps them so. */
+extern OverScan *over_scan_begin_ordered(const OverWindow *window, Query *input,
+										 struct QueryEnvironment *environment);
 extern void over_scan_next(OverScan *scan);
 extern void over_scan_end(OverScan *scan);
 
