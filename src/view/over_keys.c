@@ -14,7 +14,6 @@
 
 #include "aggregate/sliding.h"
 #include "common/hashfn.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -163,7 +162,7 @@ prepare_function(StateFunction *to, const OverFunction *from)
 		int i = foreach_current_index(cell);
 
 		to->columns[i] = lfirst_int(cell);
-		to->may_be_toasted[i] = get_typlen(exprType(list_nth(from->call->args, i))) == -1;
+		to->may_be_toasted[i] = get_typlen(list_nth_oid(from->types, i)) == -1;
 	}
 }
 
@@ -290,18 +289,23 @@ over_keys_find(OverKeys *keys, TupleTableSlot *row)
 
 /* ---- moving ------------------------------------------------------------------------------------- */
 
-/* Sets the function's arguments from the row; false if it passes the row over. */
+/* Is the row one that FILTER lets through? */
 static bool
+is_let_through(const StateFunction *function, TupleTableSlot *row)
+{
+	bool isnull;
+	Datum counts;
+
+	if (function->filter == 0)
+		return true;
+	counts = slot_getattr(row, function->filter, &isnull);
+	return !isnull && DatumGetBool(counts);
+}
+
+/* Sets the function's arguments from the row. */
+static void
 set_arguments(StateFunction *function, TupleTableSlot *row)
 {
-	if (function->filter != 0)
-	{
-		bool isnull;
-		Datum counts = slot_getattr(row, function->filter, &isnull);
-
-		if (isnull || !DatumGetBool(counts))
-			return false;
-	}
 	for (int i = 0; i < function->nargs; i++)
 	{
 		NullableDatum *argument = &function->arguments[i];
@@ -310,7 +314,6 @@ set_arguments(StateFunction *function, TupleTableSlot *row)
 		if (function->may_be_toasted[i] && !argument->isnull)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
 	}
-	return true;
 }
 
 /* Room for one more element in an array of the keys' context. */
@@ -359,8 +362,9 @@ over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row)
 	{
 		StateFunction *function = &keys->functions[i];
 
-		if (set_arguments(function, row))
-			sliding_add(function->method, key->state[i], function->arguments);
+		set_arguments(function, row);
+		(is_let_through(function, row) ? sliding_add : sliding_pass)(
+			function->method, key->state[i], function->arguments);
 	}
 }
 
@@ -411,8 +415,10 @@ over_keys_leave(OverKeys *keys, TupleTableSlot *row)
 	{
 		StateFunction *function = &keys->functions[i];
 
-		if (set_arguments(function, row))
-			sliding_evict(function->method, key->state[i], function->arguments);
+		if (!is_let_through(function, row))
+			continue;
+		set_arguments(function, row);
+		sliding_evict(function->method, key->state[i], function->arguments);
 	}
 	if (--key->rows == 0)
 		note_emptied(keys, key);
