@@ -28,7 +28,7 @@
 typedef struct CountedFrame
 {
 	SlidingAggregate base;
-	SlidingMethod method; /* with a name of its own */
+	SlidingMethod method; /* with the inner one's name */
 	SlidingBounds bounds;
 	SlidingAggregate *inner;
 	RowType row;	/* is it let through by FILTER, and the aggregate's arguments */
@@ -39,7 +39,8 @@ typedef struct CountedFrame
 typedef struct CountedState
 {
 	RowQueue rows; /* oldest first */
-	int64 ready;   /* so many of them, from the first, are near enough to the current row to have entered */
+	int64
+		ready; /* so many of them, from the first, are near enough to the current row to have entered */
 	int64 entered;
 	RowQueue groups; /* GROUPS: how many rows each has */
 	PeerGroup newest;
@@ -154,8 +155,8 @@ static void
 add_row(CountedFrame *frame, CountedState *state, const NullableDatum *args, bool counts)
 {
 	int order = frame->bounds.order;
-	bool begins = order == 0 || peer_group_begins(&state->newest, &frame->order, args,
-												  state->rows.context);
+	bool begins = order == 0 ||
+				  peer_group_begins(&state->newest, &frame->order, args, state->rows.context);
 	NullableDatum row[FUNC_MAX_ARGS + 1];
 
 	row[0].isnull = false;
@@ -243,9 +244,9 @@ read_rows(CountedFrame *frame, CountedState *state, StringInfo buf)
 		for (int j = 1; j < frame->row.nargs; j++)
 		{
 			row[j].isnull = pq_getmsgbyte(buf) != 0;
-			row[j].value = row[j].isnull ? (Datum) 0
-										 : kept_value_read(&frame->row.types[j], buf,
-														   CurrentMemoryContext);
+			row[j].value = row[j].isnull
+							   ? (Datum) 0
+							   : kept_value_read(&frame->row.types[j], buf, CurrentMemoryContext);
 		}
 		row_queue_push(&state->rows, &frame->row, row);
 	}
@@ -380,7 +381,7 @@ counted_frame_prepare(const SlidingAggregate *call, SlidingAggregate *inner,
 	row_type_init(&frame->size, &number);
 	peer_type_init(&frame->order, bounds->order, call->argument_types);
 	frame->method = method;
-	frame->method.name = psprintf("%s of the rows held", sliding_method(inner));
+	frame->method.name = sliding_method(inner);
 	if (!frame->row.can_save || !frame->order.can_save ||
 		(is_unbounded(frame) && !sliding_can_save(inner)))
 	{

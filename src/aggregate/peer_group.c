@@ -39,8 +39,7 @@ peer_type_init(PeerType *type, int n, const Oid *types)
 							errmsg("could not identify an equality operator for type %s",
 								   format_type_be(types[i]))));
 		fmgr_info(get_opcode(entry->eq_opr), &type->equal[i]);
-		type->collations[i] =
-			OidIsValid(get_typcollation(types[i])) ? C_COLLATION_OID : InvalidOid;
+		type->collations[i] = OidIsValid(get_typcollation(types[i])) ? C_COLLATION_OID : InvalidOid;
 		kept_type_init(&type->types[i], types[i]);
 		type->can_save = type->can_save && type->types[i].can_save;
 	}
@@ -81,9 +80,9 @@ peer_group_begins(PeerGroup *group, PeerType *type, const NullableDatum *values,
 	for (int i = 0; i < type->n; i++)
 	{
 		group->values[i].isnull = values[i].isnull;
-		group->values[i].value =
-			values[i].isnull ? (Datum) 0
-							 : kept_value_copy(&type->types[i], values[i].value, context);
+		group->values[i].value = values[i].isnull
+									 ? (Datum) 0
+									 : kept_value_copy(&type->types[i], values[i].value, context);
 	}
 	return true;
 }

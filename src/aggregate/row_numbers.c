@@ -51,8 +51,9 @@ add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 	NumberState *numbers = state;
 
 	numbers->rows++;
-	if (aggregate->nargs == 0 || !peer_group_begins(&numbers->peers, &((Numbers *) aggregate)->order,
-													args, numbers->context))
+	if (aggregate->nargs == 0 ||
+		!peer_group_begins(&numbers->peers, &((Numbers *) aggregate)->order, args,
+						   numbers->context))
 		return;
 	numbers->rank = numbers->rows;
 	numbers->dense_rank++;

@@ -25,7 +25,8 @@
  *     running fold     the last two, if the window only grows  the aggregate's own state
  *     row number, rank row_number, rank, dense_rank            a count, and what the newest peers have
  *     last rows        lag                                     the rows that it reaches
- *     ... of the rows held  any of them in ROWS and GROUPS     the rows of the frame, and the aggregate's state
+ *
+ * Any of them for aggregates over a frame in ROWS or GROUPS: besides, the frame's rows (counted_frame.c).
  *
  * A saved state starts with the tag of its method.
  */
@@ -53,10 +54,17 @@ typedef SlidingAggregate *(*PrepareMethod)(const SlidingAggregate *call);
 
 /* In order of preference. */
 static const PrepareMethod methods[] = {
-	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
-	sliding_statistics_prepare, sliding_numerics_prepare, sliding_intervals_prepare,
-	sliding_values_prepare,		count_distinct_prepare,	  monotone_deque_prepare,
-	row_numbers_prepare,		lag_prepare,
+	sliding_counts_prepare,
+	sliding_integers_prepare,
+	sliding_floats_prepare,
+	sliding_statistics_prepare,
+	sliding_numerics_prepare,
+	sliding_intervals_prepare,
+	sliding_values_prepare,
+	count_distinct_prepare,
+	monotone_deque_prepare,
+	row_numbers_prepare,
+	lag_prepare,
 };
 
 /* ---------- the choice ---------- */

@@ -108,7 +108,7 @@ extern Datum sliding_result(SlidingAggregate *aggregate, void *state, bool *isnu
 extern bool sliding_can_save(const SlidingAggregate *aggregate);
 
 /* The state as bytes, in CurrentMemoryContext; NULL when it needs more than SLIDING_SAVE_LIMIT. */
-#define SLIDING_SAVE_LIMIT 4096
+#define SLIDING_SAVE_LIMIT (32 * 1024)
 extern bytea *sliding_save(SlidingAggregate *aggregate, void *state);
 
 /*

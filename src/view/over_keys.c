@@ -106,6 +106,8 @@ struct OverKeys
 	ItemPointerData *gone;
 	int ngone;
 	int gone_room;
+	int64 saved_keys; /* when something was saved last */
+	int64 saved_bytes;
 };
 
 static inline NullableDatum *
@@ -493,6 +495,12 @@ over_keys_changed(const OverKeys *keys)
 	return (int64) keys->nchanged + keys->ngone;
 }
 
+int64
+over_keys_unsaved_bytes(const OverKeys *keys)
+{
+	return keys->saved_keys == 0 ? 0 : keys->nchanged * (keys->saved_bytes / keys->saved_keys);
+}
+
 static bool
 save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
 {
@@ -503,7 +511,9 @@ save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
 		states[i] = sliding_save(keys->functions[i].method, key->state[i]);
 		if (states[i] == NULL)
 			return false;
+		keys->saved_bytes += VARSIZE(states[i]);
 	}
+	keys->saved_keys++;
 	writer->write(writer, &key->saved, key_values(keys, key), states, key->rows);
 	forget_changed(keys, key);
 	return true;
@@ -518,6 +528,8 @@ over_keys_save(OverKeys *keys, OverKeyWriter *writer)
 	bool saved = true;
 
 	over_keys_sweep(keys);
+	if (keys->nchanged > 0)
+		keys->saved_keys = keys->saved_bytes = 0;
 	while (keys->ngone > 0)
 		writer->remove(writer, &keys->gone[--keys->ngone]);
 	while (saved && keys->nchanged > 0)

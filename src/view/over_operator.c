@@ -52,9 +52,14 @@
 #define SWEEP_GROUPS 1000
 #define MEASURE_ROWS 50000
 
-/* Saving: so many keys are always saved; else after so many rows for each key. After a state that is too large, so many rows later again. */
+/*
+ * Saving: so many keys in so many bytes are always saved; else after so many rows for each key, and a row for so many bytes. After a
+ * state that is too large, so many rows later again.
+ */
 #define ALWAYS_SAVED 200
+#define ALWAYS_SAVED_BYTES (64 * 1024)
 #define ROWS_PER_SAVED_KEY 4
+#define SAVED_BYTES_PER_ROW 256
 #define TOO_LARGE_ROWS 1000000
 
 /* How long a view whose states need too much memory goes on by slices before it is tried again, ms. */
@@ -538,8 +543,7 @@ begins_peers(Step *step, Stage *stage, TupleTableSlot *row)
 	if (stage->order == 0)
 		return false; /* within an event time */
 	for (int i = 0; i < stage->order; i++)
-		stage->values[i].value =
-			slot_getattr(row, stage->columns[i], &stage->values[i].isnull);
+		stage->values[i].value = slot_getattr(row, stage->columns[i], &stage->values[i].isnull);
 	return peer_group_begins(&stage->peers, &stage->type, stage->values, step->context);
 }
 
@@ -573,8 +577,7 @@ make_stages(Step *step)
 
 	foreach (cell, window->frames)
 		if (((OverFrame *) lfirst(cell))->by_row)
-			step->frames_by_row =
-				bms_add_member(step->frames_by_row, foreach_current_index(cell));
+			step->frames_by_row = bms_add_member(step->frames_by_row, foreach_current_index(cell));
 	step->stages = palloc(sizeof(Stage *) * (list_length(window->order) + 1));
 	for (int order = list_length(window->order); order >= 0; order--)
 	{
@@ -749,12 +752,18 @@ static bool
 saving_pays(const Operator *op)
 {
 	int64 changed = 0;
+	int64 bytes = 0;
 
 	if (list_length(op->tables) != op->nframes || op->unsaved_rows < 0)
 		return false;
 	for (int i = 0; i < op->nframes; i++)
+	{
 		changed += over_keys_changed(op->keys[i]);
-	return changed <= ALWAYS_SAVED || op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY;
+		bytes += over_keys_unsaved_bytes(op->keys[i]);
+	}
+	if (changed <= ALWAYS_SAVED && bytes <= ALWAYS_SAVED_BYTES)
+		return true;
+	return op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY + bytes / SAVED_BYTES_PER_ROW;
 }
 
 /* Writes the states at `to` to the view's tables, with the rights of its owner: indexes may call functions of his. */

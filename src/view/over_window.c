@@ -327,10 +327,9 @@ order_of_window(OverWindow *window, Query *level, const WindowClause *clause, co
 {
 	ListCell *cell;
 
-	for_each_from (cell, clause->orderClause, 1)
-		if (!order_column(window, level, lfirst_node(SortGroupClause, cell),
-						  foreach_current_index(cell) - 1, why))
-			return false;
+	for_each_from(cell, clause->orderClause,
+				  1) if (!order_column(window, level, lfirst_node(SortGroupClause, cell),
+									   foreach_current_index(cell) - 1, why)) return false;
 	return true;
 }
 
@@ -398,8 +397,7 @@ static OverFrame *
 find_frame(OverWindow *window, Query *level, const WindowFunc *call, SlidingBounds **bounds,
 		   const char **why)
 {
-	const WindowClause *clause =
-		list_nth_node(WindowClause, level->windowClause, call->winref - 1);
+	const WindowClause *clause = list_nth_node(WindowClause, level->windowClause, call->winref - 1);
 	OverFrame *frame = palloc0(sizeof(OverFrame));
 	ListCell *cell;
 

@@ -52,11 +52,11 @@ typedef struct OverFrame
 typedef struct OverFunction
 {
 	WindowFunc *call;
-	int number;		   /* from 0, over all frames: its result's place behind the inputs */
-	List *arguments;   /* int: columns of the inputs */
-	List *types;	   /* OIDs, of the arguments */
-	struct SlidingBounds *bounds; /* sliding.h; NULL: the frame is not counted */
-	AttrNumber filter; /* column of the inputs that says which rows count; 0: all */
+	int number;		 /* from 0, over all frames: its result's place behind the inputs */
+	List *arguments; /* int: columns of the inputs */
+	List *types;	 /* OIDs, of the arguments */
+	struct SlidingBounds *bounds;	 /* sliding.h; NULL: the frame is not counted */
+	AttrNumber filter;				 /* column of the inputs that says which rows count; 0: all */
 	struct SlidingAggregate *method; /* sliding.h */
 } OverFunction;
 
@@ -68,7 +68,8 @@ typedef struct OverWindow
 	AttrNumber time_column; /* of the event time in the query's output */
 	List *
 		inputs; /* of Expr, over that level's FROM: the columns of the inputs; the first is the event time */
-	List *order;	/* of OverOrder: what follows the event time in the windows' ORDER BY, of the longest one */
+	List *
+		order; /* of OverOrder: what follows the event time in the windows' ORDER BY, of the longest one */
 	List *frames;	/* of OverFrame; windows with equal keys and frames are one */
 	int nfunctions; /* of all frames */
 } OverWindow;

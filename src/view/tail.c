@@ -489,15 +489,13 @@ window_of_frame(const Replay *replay, Query *query, const OverFrame *frame)
 	{
 		OverKey *key = lfirst(cell);
 
-		clause->partitionClause =
-			lappend(clause->partitionClause,
-					sort_clause(event_input(query, key->column), key->equality));
+		clause->partitionClause = lappend(
+			clause->partitionClause, sort_clause(event_input(query, key->column), key->equality));
 	}
 	clause->orderClause =
 		list_make2(sort_clause(at, lookup_type_cache(INT8OID, TYPECACHE_EQ_OPR)->eq_opr),
 				   sort_clause(op, Int4EqualOperator));
-	clause->orderClause =
-		list_concat(clause->orderClause, further_order(replay, query, frame));
+	clause->orderClause = list_concat(clause->orderClause, further_order(replay, query, frame));
 	clause->frameOptions = FRAMEOPTION_DEFAULTS;
 	if (frame->by_row)
 		clause->frameOptions = FRAMEOPTION_NONDEFAULT | FRAMEOPTION_ROWS | FRAMEOPTION_BETWEEN |
@@ -527,11 +525,11 @@ bounds_constant(const SlidingBounds *bounds)
 	values[0] = Int64GetDatum(bounds->first);
 	values[1] = Int64GetDatum(bounds->last);
 	values[2] = Int64GetDatum(bounds->order);
-	return (Node *) makeConst(INT8ARRAYOID, -1, InvalidOid, -1,
-							  PointerGetDatum(construct_array(values, lengthof(values), INT8OID,
-															  sizeof(int64), FLOAT8PASSBYVAL,
-															  TYPALIGN_DOUBLE)),
-							  false, false);
+	return (Node *) makeConst(
+		INT8ARRAYOID, -1, InvalidOid, -1,
+		PointerGetDatum(construct_array(values, lengthof(values), INT8OID, sizeof(int64),
+										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		false, false);
 }
 
 /* replay(op, frame, counts, saved, NULL::result, function, bounds, arguments) OVER the frame's window */
