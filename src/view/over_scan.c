@@ -55,28 +55,40 @@ end_query(QueryDesc *query)
 
 /* ---- scans -------------------------------------------------------------------------------------- */
 
-static OverScan *
-begin_scan(const OverWindow *window, Query *input, QueryEnvironment *environment)
+/* And by what follows the event time in the windows' ORDER BY. */
+static void
+order_by_columns(Query *query, const List *columns)
+{
+	ListCell *cell;
+
+	foreach (cell, columns)
+	{
+		OverOrder *order = lfirst(cell);
+		TargetEntry *column = list_nth_node(TargetEntry, query->targetList, order->column - 1);
+		SortGroupClause *clause = copyObject(order->clause);
+
+		if (column->ressortgroupref != 0)
+			continue; /* it decides nothing any more */
+		column->ressortgroupref = order->column;
+		clause->tleSortGroupRef = order->column;
+		query->sortClause = lappend(query->sortClause, clause);
+	}
+}
+
+OverScan *
+over_scan_begin(const OverWindow *window, Query *input, bool ordered, QueryEnvironment *slice)
 {
 	OverScan *scan = palloc0(sizeof(OverScan));
 
+	ordered &= window->order != NIL;
+	if (ordered || slice == NULL)
+		order_by(input, OVER_TIME_COLUMN);
+	if (ordered)
+		order_by_columns(input, window->order);
 	scan->time_type = window->stream.time_type;
-	scan->query = start_query(input, environment);
+	scan->query = start_query(input, slice);
 	over_scan_next(scan);
 	return scan;
-}
-
-OverScan *
-over_scan_begin(const OverWindow *window, Query *input)
-{
-	order_by(input, OVER_TIME_COLUMN);
-	return begin_scan(window, input, NULL);
-}
-
-OverScan *
-over_scan_begin_ordered(const OverWindow *window, Query *input, QueryEnvironment *environment)
-{
-	return begin_scan(window, input, environment);
 }
 
 void
@@ -124,6 +136,12 @@ over_output_begin(const OverWindow *window, DestReceiver *receiver)
 	output->receiver = receiver;
 	receiver->rStartup(receiver, CMD_SELECT, output->query->tupDesc);
 	return output;
+}
+
+TupleDesc
+over_output_columns(const OverOutput *output)
+{
+	return output->source;
 }
 
 void

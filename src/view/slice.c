@@ -282,8 +282,8 @@ order_by(Query *query, AttrNumber column)
 		lookup_type_cache(exprType((Node *) entry->expr), TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
 	SortGroupClause *order = makeNode(SortGroupClause);
 
-	entry->ressortgroupref = 1;
-	order->tleSortGroupRef = 1;
+	entry->ressortgroupref = column;
+	order->tleSortGroupRef = column;
 	order->eqop = type->eq_opr;
 	order->sortop = type->lt_opr;
 	order->hashable = true;
