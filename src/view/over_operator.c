@@ -696,8 +696,6 @@ end_scans(Step *step)
 	ListCell *cell;
 
 	over_scan_end(step->head);
-	memset(step->held, 0,
-		   sizeof(step->held)); /* they are of the head's row type, which goes with it */
 	foreach (cell, step->tails)
 		over_scan_end(((Tail *) lfirst(cell))->scan);
 }
