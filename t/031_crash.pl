@@ -150,7 +150,7 @@ for my $crash (1 .. CRASHES)
 $node->append_conf('postgresql.conf', 'log_min_messages = debug1');
 $node->safe_psql('postgres', q{
 	CREATE VIEW few_keys AS SELECT t, k, sum(v) OVER long, avg(v::numeric) OVER long, max(v) OVER long, min(v::text) OVER short, count(*) FILTER (WHERE v > 500) OVER short,
-		stddev(v) OVER short, sum(v) OVER (PARTITION BY k ORDER BY t) AS ever, bool_or(v > 990) OVER (ORDER BY t RANGE 50 PRECEDING) FROM s
+		stddev(v) OVER short, avg(v) OVER (PARTITION BY k ORDER BY t, serial, v ROWS 20 PRECEDING) AS of_rows, sum(v) OVER (PARTITION BY k ORDER BY t) AS ever, bool_or(v > 990) OVER (ORDER BY t RANGE 50 PRECEDING) FROM s
 		WINDOW long AS (PARTITION BY k ORDER BY t RANGE 300 PRECEDING), short AS (PARTITION BY k ORDER BY t RANGE 40 PRECEDING);
 	CREATE VIEW many_keys AS SELECT t, v, sum(v) OVER (PARTITION BY t % 400, k IS NULL ORDER BY t RANGE 900 PRECEDING), max(v) OVER (PARTITION BY t % 400 ORDER BY t RANGE 500 PRECEDING) FROM s;
 	SELECT tidemark.make_continuous('few_keys'), tidemark.make_continuous('many_keys');
