@@ -17,6 +17,7 @@
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "view/keyed.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 
@@ -87,6 +88,25 @@ put_index(ReturnSetInfo *result, const Stream *stream)
 }
 
 static void
+explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keyed)
+{
+	int nkeys = list_length(keyed->keys);
+
+	put_line(result, "maintenance", method->method, method->reason);
+	put_line(result, "key",
+			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
+	put_line(result, "kept",
+			 psprintf("the first " INT64_FORMAT "%s of each key", keyed->limit,
+					  keyed->count == KEYED_RANK		 ? ", with those equal to them,"
+					  : keyed->count == KEYED_DENSE_RANK ? " different ones, with their equals,"
+														 : ""),
+			 keyed->in_arrival_order ? "in the order of event time: rows are not overtaken by later ones"
+									 : NULL);
+	put_line(result, "live tail", "merged by key", NULL);
+	put_index(result, &keyed->stream);
+}
+
+static void
 explain(ReturnSetInfo *result, Oid relid)
 {
 	ViewMethod method = view_method(relid);
@@ -101,6 +121,11 @@ explain(ReturnSetInfo *result, Oid relid)
 	if (shape.refusal)
 	{
 		put_line(result, "maintenance", "none", shape.refusal);
+		return;
+	}
+	if (shape.keyed)
+	{
+		explain_keyed(result, &method, shape.keyed);
 		return;
 	}
 	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);

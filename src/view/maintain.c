@@ -48,6 +48,7 @@
 #include "utils/timestamp.h"
 #include "view/define.h"
 #include "view/frontier.h"
+#include "view/keyed_maintain.h"
 #include "view/maintain.h"
 #include "view/materialised.h"
 #include "view/over_operator.h"
@@ -478,11 +479,13 @@ advance_view(Oid relid, const Progress *progress)
 
 		shape_require(&shape, get_rel_name(relid));
 		define_require_access(relid, access);
-		incremental = over_operator_can(&view, &shape, batch);
+		incremental = !shape.keyed && over_operator_can(&view, &shape, batch);
 		/* with an unbounded lookback each slice reads all that came before it */
 		if (incremental || !lookback_is_unbounded(&shape.lookback))
 			to = step_target(progress, frontier.frontier, target, incremental);
-		if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
+		if (shape.keyed)
+			rows = keyed_append(&view, shape.keyed, ticks_plus(frontier.frontier, 1), to);
+		else if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
 			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
 		materialised_moved(relid, to, rows);
 		if (frontier.frontier == TICKS_MIN)

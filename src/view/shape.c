@@ -12,8 +12,8 @@
  *
  * The event time of a row is the stream's column, passed through unchanged; every level has it
  * even if it is not in its output, because a row comes from one row of its input. Whatever breaks
- * that (grouping, DISTINCT, LIMIT, joins, set operations), or depends on more than the rows (functions that are not
- * immutable) is refused by name. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
+ * that (grouping, LIMIT, joins, set operations), or depends on more than the rows (functions that are not
+ * immutable) is refused by name. A query that keeps some rows of each key, DISTINCT and its like, is of another kind: keyed.h. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
  */
 #include "tidemark.h"
 
@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "view/frame.h"
+#include "view/keyed.h"
 #include "view/shape.h"
 
 static void shape_of_level(Query *query, List *ancestors, Shape *shape);
@@ -93,7 +94,7 @@ shape_is_time(Query *query, Node *node, const Stream *stream)
 /* ---- what is not a stream of rows -------------------------------------------------------------- */
 
 static void
-refuse_clauses(Query *query, Shape *shape)
+refuse_clauses(Query *query, bool keyed, Shape *shape)
 {
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE)
 		shape_refuse(shape, "only a SELECT can be maintained", NULL);
@@ -106,12 +107,16 @@ refuse_clauses(Query *query, Shape *shape)
 			shape, "GROUP BY and aggregates without OVER can't be maintained yet",
 			"Aggregate over a window: agg(x) OVER (PARTITION BY ... ORDER BY event_time RANGE "
 			"...).");
-	else if (query->distinctClause)
-		shape_refuse(shape, "DISTINCT can't be maintained yet", NULL);
+	else if (query->distinctClause && !keyed && query->hasWindowFuncs)
+		shape_refuse(shape, "DISTINCT over window functions at the same level can't be maintained",
+					 "Put the windows into a subquery that DISTINCT reads.");
+	else if (query->distinctClause && !keyed && query->hasTargetSRFs)
+		shape_refuse(shape, "DISTINCT over set-returning functions at the same level can't be maintained",
+					 "Put the functions into a subquery that DISTINCT reads.");
 	else if (query->limitCount || query->limitOffset)
 		shape_refuse(shape, "LIMIT and OFFSET can't be maintained",
 					 "Put LIMIT into the query that reads the view.");
-	else if (query->sortClause)
+	else if (query->sortClause && !query->hasDistinctOn)
 		shape_refuse(
 			shape, "ORDER BY can't be maintained",
 			"A view's rows have no order; put ORDER BY into the query that reads the view.");
@@ -276,14 +281,18 @@ shape_of_input(Query *query, List *ancestors, Shape *shape)
 static void
 shape_of_level(Query *query, List *ancestors, Shape *shape)
 {
-	refuse_clauses(query, shape);
+	bool keyed = keyed_is_level(query, ancestors);
+
+	if (keyed)
+		shape->keyed_depth = list_length(ancestors);
+	refuse_clauses(query, keyed, shape);
 	if (shape->refusal)
 		return;
 	shape_of_input(query, ancestors, shape);
 	if (shape->refusal)
 		return;
 	query->cteList = NIL; /* what was referenced has been put in place */
-	if (query->hasWindowFuncs)
+	if (query->hasWindowFuncs && !keyed)
 		frame_of_windows(query, shape);
 }
 
@@ -291,6 +300,7 @@ void
 shape_of_query(Query *query, Shape *shape)
 {
 	memset(shape, 0, sizeof(*shape));
+	shape->keyed_depth = -1;
 	shape_of_level(query, NIL, shape);
 	if (shape->refusal)
 		return;
@@ -300,6 +310,8 @@ shape_of_query(Query *query, Shape *shape)
 			shape,
 			"system columns such as ctid can't be maintained: they change while the row doesn't",
 			NULL);
+	if (shape->refusal == NULL && shape->keyed_depth >= 0)
+		shape->keyed = keyed_analyse(query, shape->keyed_depth, shape);
 }
 
 void
