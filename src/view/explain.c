@@ -87,6 +87,25 @@ put_index(ReturnSetInfo *result, const Stream *stream)
 					 "(event_time) costs writers little");
 }
 
+/* Which rows of a key are kept, for people. */
+static const char *
+kept_text(const Keyed *keyed)
+{
+	switch (keyed->count)
+	{
+		case KEYED_RANK:
+			return psprintf("the first " INT64_FORMAT " of each key, and those equal to the last of them",
+							keyed->limit);
+		case KEYED_DENSE_RANK:
+			return psprintf("the first " INT64_FORMAT " different ones of each key, and all equal to them",
+							keyed->limit);
+		default:
+			return keyed->limit == 1 ? "the first row of each key"
+									 : psprintf("the first " INT64_FORMAT " rows of each key",
+												keyed->limit);
+	}
+}
+
 static void
 explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keyed)
 {
@@ -95,13 +114,8 @@ explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keye
 	put_line(result, "maintenance", method->method, method->reason);
 	put_line(result, "key",
 			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
-	put_line(result, "kept",
-			 psprintf("the first " INT64_FORMAT "%s of each key", keyed->limit,
-					  keyed->count == KEYED_RANK		 ? ", with those equal to them,"
-					  : keyed->count == KEYED_DENSE_RANK ? " different ones, with their equals,"
-														 : ""),
-			 keyed->in_arrival_order ? "in the order of event time: rows are not overtaken by later ones"
-									 : NULL);
+	put_line(result, "kept", kept_text(keyed),
+			 keyed->in_arrival_order ? "no row is overtaken by one with a later event time" : NULL);
 	put_line(result, "live tail", "merged by key", NULL);
 	put_index(result, &keyed->stream);
 }

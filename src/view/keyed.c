@@ -51,6 +51,26 @@ level_at(Query *query, int depth)
 	return query;
 }
 
+/* Is there a window function at a level above or below? CTEs below are not looked into. */
+static bool
+other_levels_have_windows(Query *level, const List *ancestors)
+{
+	ListCell *cell;
+
+	foreach (cell, ancestors)
+		if (lfirst_node(Query, cell)->hasWindowFuncs)
+			return true;
+	while (list_length(level->jointree->fromlist) == 1 &&
+		   IsA(linitial(level->jointree->fromlist), RangeTblRef) &&
+		   input_of(level)->rtekind == RTE_SUBQUERY)
+	{
+		level = input_of(level)->subquery;
+		if (level->hasWindowFuncs)
+			return true;
+	}
+	return false;
+}
+
 bool
 keyed_is_level(Query *level, const List *ancestors)
 {
@@ -61,7 +81,9 @@ keyed_is_level(Query *level, const List *ancestors)
 		return false;
 	if (level->distinctClause)
 		return !level->hasWindowFuncs && (level->hasDistinctOn || level->sortClause == NIL);
-	return keyed_rank_function(level) != NULL && keyed_rank_limit(level, ancestors, &limit);
+	/* among other windows, a rank in the order of event time is one of them */
+	return keyed_rank_function(level) != NULL && keyed_rank_limit(level, ancestors, &limit) &&
+		   !other_levels_have_windows(level, ancestors);
 }
 
 /* The levels above, innermost first. */
@@ -86,8 +108,8 @@ refuse_other_levels(Query *query, int keyed_depth, Shape *shape)
 	{
 		if (depth != keyed_depth && (query->hasWindowFuncs || query->distinctClause))
 			shape_refuse(shape,
-						 "one query that keeps rows by key (DISTINCT, row_number() ... <= n) and has "
-						 "windows or DISTINCT at another level can't be maintained",
+						 "a query that keeps rows by key (DISTINCT, DISTINCT ON, top-N) can't have "
+						 "windows or another DISTINCT at another level",
 						 NULL);
 		if (input_of(query)->rtekind != RTE_SUBQUERY)
 			return;

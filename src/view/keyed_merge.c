@@ -335,10 +335,11 @@ prepare_scan_keys(Merge *self)
 	}
 }
 
-/* Stands before the stored rows of this row's key. */
+/* Stands before the stored rows of this row's key. The scan keeps memory from one key to the next: not for the group's context. */
 static void
 seek_key(Merge *self, const Row *key)
 {
+	Assert(CurrentMemoryContext == self->context);
 	for (int i = 0; i < self->keys.n; i++)
 	{
 		int column = self->keys.columns[i] - 1;
@@ -551,9 +552,11 @@ static void
 merge_pool(Merge *self, const Row *key)
 {
 	bool any_again = false;
+	MemoryContext old;
 
 	self->pool.n = 0;
 	fetch_stored(self, key);
+	old = MemoryContextSwitchTo(self->group);
 	for (int i = 0; i < self->pool.n; i++)
 		any_again |= self->pool.rows[i].again = comes_again(self, &self->pool.rows[i]);
 	for (int i = 0; i < self->coming.n; i++)
@@ -564,6 +567,8 @@ merge_pool(Merge *self, const Row *key)
 	if (any_again)
 		leave_what_comes_again(self);
 	write_changes(self);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(self->group);
 }
 
 /* In the table with one row a key, which nothing overtakes, and none of which comes again. */
@@ -581,25 +586,25 @@ finish_key(Merge *self)
 
 	if (self->coming.n == 0)
 		return;
-	old = MemoryContextSwitchTo(self->group);
+	old = MemoryContextSwitchTo(self->context);
 	if (!is_there_already(self, &self->coming.rows[0]))
 		merge_pool(self, &self->coming.rows[0]);
-	MemoryContextSwitchTo(old);
+	else
+		MemoryContextReset(self->group);
 	self->coming.n = 0;
 	if (self->whole)
 		self->next_whole++;
-	MemoryContextReset(self->group);
+	MemoryContextSwitchTo(old);
 }
 
 /* No row of the next of the given keys has come. */
 static void
 finish_gone_key(Merge *self)
 {
-	MemoryContext old = MemoryContextSwitchTo(self->group);
+	MemoryContext old = MemoryContextSwitchTo(self->context);
 
 	merge_pool(self, &self->whole[self->next_whole++]);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(self->group);
 }
 
 /* ---- rows that come ----------------------------------------------------------------------------- */
