@@ -272,8 +272,8 @@ compat_is_not_null(Oid relid, AttrNumber column)
 {
 	Relation rel = table_open(relid, AccessShareLock);
 #if PG_VERSION_NUM >= 180000
-	bool result =
-		TupleDescCompactAttr(RelationGetDescr(rel), column - 1)->attnullability == ATTNULLABLE_VALID;
+	bool result = TupleDescCompactAttr(RelationGetDescr(rel), column - 1)->attnullability ==
+				  ATTNULLABLE_VALID;
 #else
 	bool result = TupleDescAttr(RelationGetDescr(rel), column - 1)->attnotnull;
 #endif

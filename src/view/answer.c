@@ -145,8 +145,8 @@ reader_asks_for_keys(const Reader *reader, int rtindex, const Keyed *keyed)
  * out.
  */
 static Query *
-answer_of_keyed(const Reader *reader, RangeTblEntry *entry, int rtindex,
-				const ContinuousView *view, const Keyed *keyed)
+answer_of_keyed(const Reader *reader, RangeTblEntry *entry, int rtindex, const ContinuousView *view,
+				const Keyed *keyed)
 {
 	List *parts = NIL;
 	ListCell *cell;

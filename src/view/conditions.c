@@ -134,7 +134,9 @@ is_equal(Node *condition, int rtindex, AttrNumber column)
 	{
 		Sides sides;
 
-		if (!IsA(condition, OpExpr) || !op_mergejoinable(((OpExpr *) condition)->opno, exprType(linitial(((OpExpr *) condition)->args))) ||
+		if (!IsA(condition, OpExpr) ||
+			!op_mergejoinable(((OpExpr *) condition)->opno,
+							  exprType(linitial(((OpExpr *) condition)->args))) ||
 			!take_sides((OpExpr *) condition, rtindex, column, &sides))
 			return false;
 		other = sides.bound;

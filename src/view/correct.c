@@ -213,10 +213,9 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int64 change =
-			shape->keyed ? keyed_correct(view, shape->keyed, written->times, written->n,
-										 written->inserted, frontier)
-						 : recompute_stretches(view, shape, batch, written, frontier);
+		int64 change = shape->keyed ? keyed_correct(view, shape->keyed, written->times, written->n,
+													written->inserted, frontier)
+									: recompute_stretches(view, shape, batch, written, frontier);
 
 		materialised_corrected(view->relid, frontier, change,
 							   written->inserted ? written->times : NULL, written->n);

@@ -143,8 +143,7 @@ prepare_slices(Oid relid, Query *batch, const Shape *shape)
 	peers_notice(batch, shape);
 	parts.method = prepare_windows(relid, batch, shape, &parts.states);
 	batch = slice_query(batch, shape, &unbounded, true, &parts.time_attnum);
-	parts.mat =
-		materialised_create(relid, ExecTypeFromTL(batch->targetList), parts.time_attnum);
+	parts.mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), parts.time_attnum);
 	return parts;
 }
 
@@ -185,7 +184,8 @@ insert_view(Oid relid, const Shape *shape, const Parts *parts, const char *advan
 					  oid_array(parts->states),
 					  CStringGetTextDatum(parts->method.method),
 					  CStringGetTextDatum(parts->method.reason ? parts->method.reason : "")};
-	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(parts->mat), Int64GetDatum(TICKS_MIN)};
+	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(parts->mat),
+						Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(

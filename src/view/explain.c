@@ -94,15 +94,17 @@ kept_text(const Keyed *keyed)
 	switch (keyed->count)
 	{
 		case KEYED_RANK:
-			return psprintf("the first " INT64_FORMAT " of each key, and those equal to the last of them",
+			return psprintf("the first " INT64_FORMAT
+							" of each key, and those equal to the last of them",
 							keyed->limit);
 		case KEYED_DENSE_RANK:
-			return psprintf("the first " INT64_FORMAT " different ones of each key, and all equal to them",
+			return psprintf("the first " INT64_FORMAT
+							" different ones of each key, and all equal to them",
 							keyed->limit);
 		default:
-			return keyed->limit == 1 ? "the first row of each key"
-									 : psprintf("the first " INT64_FORMAT " rows of each key",
-												keyed->limit);
+			return keyed->limit == 1
+					   ? "the first row of each key"
+					   : psprintf("the first " INT64_FORMAT " rows of each key", keyed->limit);
 	}
 }
 

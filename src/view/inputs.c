@@ -68,9 +68,9 @@ inputs_query(Query *level, const List *inputs)
 	foreach (cell, inputs)
 	{
 		column++;
-		level->targetList = lappend(level->targetList,
-									makeTargetEntry(copyObject(lfirst_node(Expr, cell)), column,
-													psprintf("i%d", column), false));
+		level->targetList =
+			lappend(level->targetList, makeTargetEntry(copyObject(lfirst_node(Expr, cell)), column,
+													   psprintf("i%d", column), false));
 	}
 	return level;
 }

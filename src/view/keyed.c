@@ -122,10 +122,10 @@ refuse_other_levels(Query *query, int keyed_depth, Shape *shape)
 static void
 refuse_type(Shape *shape, Node *expression, const char *what)
 {
-	shape_refuse(shape,
-				 psprintf("%s of type %s can't be maintained", what,
-						  format_type_be(exprType(expression))),
-				 "Use a type that has a default order (a btree operator class).");
+	shape_refuse(
+		shape,
+		psprintf("%s of type %s can't be maintained", what, format_type_be(exprType(expression))),
+		"Use a type that has a default order (a btree operator class).");
 }
 
 static KeyedColumn *
@@ -293,8 +293,7 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 Query *
 keyed_input(const Keyed *keyed, Expr *from, Expr *to)
 {
-	Query *query =
-		inputs_query(copyObject(level_at(keyed->query, keyed->depth)), keyed->inputs);
+	Query *query = inputs_query(copyObject(level_at(keyed->query, keyed->depth)), keyed->inputs);
 
 	slice_bound_stream(query, &keyed->stream, from, to);
 	return query;
@@ -362,9 +361,8 @@ is_nullable(Query *level, Node *expression)
 		return true;
 	if (input->rtekind == RTE_RELATION)
 		return !compat_is_not_null(input->relid, var->varattno);
-	return is_nullable(
-		input->subquery,
-		(Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
+	return is_nullable(input->subquery,
+					   (Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
 }
 
 bool

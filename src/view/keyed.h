@@ -26,14 +26,14 @@ typedef struct KeyedColumn
 typedef struct Keyed
 {
 	Stream stream;
-	Query *query;	   /* with its order completed; the rest points into it */
-	int depth;		   /* of the keyed level, below the top */
-	List *inputs;	   /* of Expr over that level's FROM; the first is the event time */
-	List *keys;		   /* of KeyedColumn; none: all rows have the same key */
-	List *order;	   /* of KeyedColumn; of rows that count each for itself the event time is among it */
-	List *ties;		   /* columns that rows are told apart by in the end, by their images */
+	Query *query; /* with its order completed; the rest points into it */
+	int depth;	  /* of the keyed level, below the top */
+	List *inputs; /* of Expr over that level's FROM; the first is the event time */
+	List *keys;	  /* of KeyedColumn; none: all rows have the same key */
+	List *order; /* of KeyedColumn; of rows that count each for itself the event time is among it */
+	List *ties;	 /* columns that rows are told apart by in the end, by their images */
 	KeyedCount count;
-	int64 limit;	   /* the first so many of each key are kept */
+	int64 limit;		   /* the first so many of each key are kept */
 	bool in_arrival_order; /* no row is overtaken by one with a later event time */
 } Keyed;
 

@@ -52,8 +52,8 @@ tail_rows(const Answer *answer)
 static Query *
 kept_rows(const Answer *answer)
 {
-	Query *query = select_from(table_entry(answer->view->mat),
-							   keyed_input(answer->keyed, NULL, NULL));
+	Query *query =
+		select_from(table_entry(answer->view->mat), keyed_input(answer->keyed, NULL, NULL));
 
 	compat_unchecked(query);
 	return query;
@@ -132,12 +132,12 @@ has_same_key(const Answer *answer, const KeyedColumn *key, bool with_nulls)
 	set_opfuncid((OpExpr *) equal);
 	if (!with_nulls || !keyed_is_nullable(answer->keyed, key->column))
 		return equal;
-	return makeBoolExpr(OR_EXPR,
-						list_make2(equal, makeBoolExpr(AND_EXPR,
-													   list_make2(is_null(answer, key, 0),
-																  is_null(answer, key, 1)),
-													   -1)),
-						-1);
+	return makeBoolExpr(
+		OR_EXPR,
+		list_make2(equal,
+				   makeBoolExpr(AND_EXPR,
+								list_make2(is_null(answer, key, 0), is_null(answer, key, 1)), -1)),
+		-1);
 }
 
 /* EXISTS (SELECT FROM rows WHERE they have the same key), for a query over inputs. */

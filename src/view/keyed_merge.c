@@ -330,8 +330,8 @@ prepare_scan_keys(Merge *self)
 
 		ScanKeyEntryInitialize(&self->equal[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
 							   self->index->rd_indcollation[i], get_opcode(key->equality), 0);
-		ScanKeyEntryInitialize(&self->is_null[i], SK_ISNULL | SK_SEARCHNULL, i + 1,
-							   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, 0);
+		ScanKeyEntryInitialize(&self->is_null[i], SK_ISNULL | SK_SEARCHNULL, i + 1, InvalidStrategy,
+							   InvalidOid, InvalidOid, InvalidOid, 0);
 	}
 }
 
@@ -660,8 +660,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 		is_peer = compare_values(&self->order, last->values, last->nulls, slot->tts_values,
 								 slot->tts_isnull) == 0;
 	}
-	self->last_rank =
-		rank_behind(self->keyed->count, self->coming.n, self->last_rank, is_peer);
+	self->last_rank = rank_behind(self->keyed->count, self->coming.n, self->last_rank, is_peer);
 	if (self->last_rank <= self->keyed->limit || (is_peer && self->images.n > 0))
 		copy_row(self, &self->coming, slot, false);
 	return true;
@@ -675,11 +674,11 @@ sort_whole(Merge *self)
 
 	self->whole = palloc(sizeof(Row) * (n + 1));
 	for (int i = 0; i < n; i++)
-		self->whole[i] =
-			make_row(self->arrival->keys[i], RelationGetDescr(self->rel), false);
+		self->whole[i] = make_row(self->arrival->keys[i], RelationGetDescr(self->rel), false);
 	qsort_arg(self->whole, n, sizeof(Row), compare_keys, self);
 	for (int i = 0; i < n; i++)
-		if (self->nwhole == 0 || compare_keys(&self->whole[self->nwhole - 1], &self->whole[i], self) != 0)
+		if (self->nwhole == 0 ||
+			compare_keys(&self->whole[self->nwhole - 1], &self->whole[i], self) != 0)
 			self->whole[self->nwhole++] = self->whole[i];
 }
 
@@ -708,7 +707,8 @@ start_receiver(DestReceiver *receiver, int operation, TupleDesc type)
 	if (self->index)
 	{
 		prepare_scan_keys(self);
-		self->scan = compat_index_beginscan(self->rel, self->index, GetActiveSnapshot(), self->keys.n);
+		self->scan =
+			compat_index_beginscan(self->rel, self->index, GetActiveSnapshot(), self->keys.n);
 	}
 	if (self->arrival->keys)
 		sort_whole(self);

@@ -49,8 +49,8 @@ equals_are_same(Node *expression)
 	input = get_opclass_input_type(class);
 	function = get_opfamily_proc(get_opclass_family(class), input, input, BTEQUALIMAGE_PROC);
 	return OidIsValid(function) &&
-		   DatumGetBool(OidFunctionCall1Coll(function, exprCollation(expression),
-											 ObjectIdGetDatum(input)));
+		   DatumGetBool(
+			   OidFunctionCall1Coll(function, exprCollation(expression), ObjectIdGetDatum(input)));
 }
 
 static bool
@@ -98,8 +98,8 @@ add_item(Query *level, List **clauses, Expr *expression, Oid equality, Oid order
 			entry = lfirst_node(TargetEntry, cell);
 	if (entry == NULL)
 	{
-		entry = makeTargetEntry(copyObject(expression), list_length(level->targetList) + 1, NULL,
-								true);
+		entry =
+			makeTargetEntry(copyObject(expression), list_length(level->targetList) + 1, NULL, true);
 		level->targetList = lappend(level->targetList, entry);
 	}
 	item->tleSortGroupRef = assignSortGroupRef(entry, level->targetList);
@@ -137,10 +137,9 @@ order_by_images(const Keyed *keyed, Query *level, List **clauses)
 
 	foreach (cell, keyed->ties)
 	{
-		row->args =
-			lappend(row->args, copyObject(list_nth(keyed->inputs, lfirst_int(cell) - 1)));
-		row->colnames = lappend(row->colnames,
-								makeString(psprintf("f%d", foreach_current_index(cell) + 1)));
+		row->args = lappend(row->args, copyObject(list_nth(keyed->inputs, lfirst_int(cell) - 1)));
+		row->colnames =
+			lappend(row->colnames, makeString(psprintf("f%d", foreach_current_index(cell) + 1)));
 	}
 	row->row_typeid = RECORDOID;
 	row->row_format = COERCE_EXPLICIT_CALL;
@@ -193,8 +192,7 @@ is_any_as_good(const Keyed *keyed, Query *level)
 	if (level->hasDistinctOn)
 		return false;
 	foreach (cell, keyed->keys)
-		if (!equals_are_same(
-				list_nth(keyed->inputs, ((KeyedColumn *) lfirst(cell))->column - 1)))
+		if (!equals_are_same(list_nth(keyed->inputs, ((KeyedColumn *) lfirst(cell))->column - 1)))
 			return false;
 	return true;
 }
@@ -242,11 +240,11 @@ keyed_order_is_completion(const Expr *expression)
 
 /* ---- batch queries ------------------------------------------------------------------------------ */
 
-/* Quickly: may this query, level by level down one input, be a keyed one? One over a WITH query of somebody above is not. */
+/* Quickly: may this query, level by level down one input, be a keyed one? */
 static bool
 may_be_keyed(Query *query)
 {
-	for (Index depth = 0;; depth++)
+	for (;;)
 	{
 		RangeTblEntry *input;
 
@@ -259,7 +257,7 @@ may_be_keyed(Query *query)
 			return false;
 		input = rt_fetch(shape_input(query), query->rtable);
 		if (input->rtekind == RTE_CTE)
-			return input->ctelevelsup <= depth;
+			return true;
 		if (input->rtekind != RTE_SUBQUERY)
 			return false;
 		query = input->subquery;

@@ -276,8 +276,9 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 	Query *query = copyObject(shape_stream_level(batch));
 	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
 	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
-	Expr *at = keys_any_of((Expr *) time, keys_operator_name(equality), get_array_type(stream->time_type),
-					  keys_times(stream->time_type, times, n));
+	Expr *at = keys_any_of((Expr *) time, keys_operator_name(equality),
+						   get_array_type(stream->time_type),
+						   keys_times(stream->time_type, times, n));
 	ListCell *cell;
 
 	query->hasWindowFuncs = query->hasTargetSRFs = false;

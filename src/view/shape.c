@@ -108,10 +108,10 @@ refuse_clauses(Query *query, bool keyed, Shape *shape)
 			"Aggregate over a window: agg(x) OVER (PARTITION BY ... ORDER BY event_time RANGE "
 			"...).");
 	else if (query->distinctClause && !keyed && query->hasWindowFuncs)
-		shape_refuse(shape, "DISTINCT over window functions at the same level can't be maintained",
-					 "Put the windows into a subquery that DISTINCT reads.");
+		shape_refuse(shape, "DISTINCT over window functions can't be maintained", NULL);
 	else if (query->distinctClause && !keyed && query->hasTargetSRFs)
-		shape_refuse(shape, "DISTINCT over set-returning functions at the same level can't be maintained",
+		shape_refuse(shape,
+					 "DISTINCT over set-returning functions at the same level can't be maintained",
 					 "Put the functions into a subquery that DISTINCT reads.");
 	else if (query->limitCount || query->limitOffset)
 		shape_refuse(shape, "LIMIT and OFFSET can't be maintained",
@@ -204,11 +204,18 @@ find_system_column(Node *node, void *context)
 static void
 inline_cte(RangeTblEntry *input, Query *query, List *ancestors, Shape *shape)
 {
-	Query *owner =
-		input->ctelevelsup == 0 ? query : list_nth_node(Query, ancestors, input->ctelevelsup - 1);
+	Query *owner = query;
 	Query *subquery;
 	ListCell *cell;
 
+	if (input->ctelevelsup > list_length(ancestors))
+	{
+		shape_refuse(shape, "a WITH query of somebody above",
+					 NULL); /* a part of a query is looked at */
+		return;
+	}
+	if (input->ctelevelsup > 0)
+		owner = list_nth_node(Query, ancestors, input->ctelevelsup - 1);
 	foreach (cell, owner->cteList)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
