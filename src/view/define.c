@@ -122,7 +122,7 @@ prepare_windows(Oid relid, Query *batch, const Shape *shape, List **states)
 	OverWindow *window = over_window_of_view(relid, batch, shape, &has_windows, &why);
 
 	*states = window ? over_state_create(relid, window) : NIL;
-	return over_window_view_method(window, has_windows, why);
+	return over_window_view_method(batch, window, has_windows, why);
 }
 
 /* What a continuous view is made of. */
@@ -140,7 +140,7 @@ prepare_slices(Oid relid, Query *batch, const Shape *shape)
 	SliceBounds unbounded = {0};
 	Parts parts;
 
-	peers_notice(batch, shape);
+	peers_notice(batch);
 	parts.method = prepare_windows(relid, batch, shape, &parts.states);
 	batch = slice_query(batch, shape, &unbounded, true, &parts.time_attnum);
 	parts.mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), parts.time_attnum);

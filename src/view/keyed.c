@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+#include "view/group_window.h"
 #include "view/inputs.h"
 #include "view/keyed.h"
 #include "view/keyed_order.h"
@@ -60,9 +61,7 @@ other_levels_have_windows(Query *level, const List *ancestors)
 	foreach (cell, ancestors)
 		if (lfirst_node(Query, cell)->hasWindowFuncs)
 			return true;
-	while (list_length(level->jointree->fromlist) == 1 &&
-		   IsA(linitial(level->jointree->fromlist), RangeTblRef) &&
-		   input_of(level)->rtekind == RTE_SUBQUERY)
+	while (level->jointree->fromlist != NIL && input_of(level)->rtekind == RTE_SUBQUERY)
 	{
 		level = input_of(level)->subquery;
 		if (level->hasWindowFuncs)
@@ -106,10 +105,11 @@ refuse_other_levels(Query *query, int keyed_depth, Shape *shape)
 {
 	for (int depth = 0;; depth++)
 	{
-		if (depth != keyed_depth && (query->hasWindowFuncs || query->distinctClause))
+		if (depth != keyed_depth &&
+			(query->hasWindowFuncs || query->distinctClause || level_groups(query)))
 			shape_refuse(shape,
 						 "a query that keeps rows by key (DISTINCT, DISTINCT ON, top-N) can't have "
-						 "windows or another DISTINCT at another level",
+						 "windows, GROUP BY or another DISTINCT at another level",
 						 NULL);
 		if (input_of(query)->rtekind != RTE_SUBQUERY)
 			return;
@@ -305,9 +305,11 @@ keyed_output(const Keyed *keyed, RangeTblEntry *source)
 	Query *query = copyObject(keyed->query);
 	Query *level = level_at(query, keyed->depth);
 	int rtindex = shape_input(level);
+	RangeTblRef *reference = makeNode(RangeTblRef);
 
+	reference->rtindex = rtindex;
 	level->targetList = (List *) inputs_read((Node *) level->targetList, keyed->inputs, rtindex);
-	level->jointree->quals = NULL;
+	level->jointree = makeFromExpr(list_make1(reference), NULL);
 	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
 	return query;
 }

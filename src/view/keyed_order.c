@@ -252,8 +252,7 @@ may_be_keyed(Query *query)
 			return false;
 		if (query->distinctClause || query->hasWindowFuncs)
 			return true;
-		if (list_length(query->jointree->fromlist) != 1 ||
-			!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		if (query->jointree->fromlist == NIL)
 			return false;
 		input = rt_fetch(shape_input(query), query->rtable);
 		if (input->rtekind == RTE_CTE)
