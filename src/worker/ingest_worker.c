@@ -69,9 +69,9 @@
  * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
  * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
  */
-#define GIVE_WAY_RECORDS 50000
+#define GIVE_WAY_RECORDS 20000
 #define GIVE_WAY_LONGEST 4 /* times */
-#define GIVE_WAY_GREATEST (20 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_GREATEST (50 * GIVE_WAY_RECORDS)
 #define GIVE_WAY_BATCH 5000
 
 #define RATE_MS 1000 /* records a second are measured over this */
