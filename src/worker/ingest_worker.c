@@ -47,7 +47,8 @@
  */
 #define BATCH_RECORDS 20000
 #define BATCH_BYTES (16 * 1024 * 1024)
-#define LINGER_MS 5
+#define LINGER_MS 5 /* at most; less where the last batch took less */
+#define LINGER_LEAST_MS 2
 #define POLL_RECORDS 5000
 
 #define QUIET_POLL_MS 200  /* how long a poll waits for the first record */
@@ -496,6 +497,7 @@ give_way(IngestWorker *worker, TimestampTz began, int n)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end;
 
+	worker->batch_ms = TimestampDifferenceMilliseconds(began, now);
 	worker->ahead = records_ahead(worker, n);
 	end = now + (now - began) * Min(worker->ahead / GIVE_WAY_RECORDS, GIVE_WAY_LONGEST);
 	while (should_give_way(worker) && !worker_stop_requested())
@@ -570,7 +572,8 @@ collect(IngestWorker *worker)
 			break;
 		if (start == 0)
 			start = GetCurrentTimestamp();
-		wait_ms = LINGER_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		wait_ms = Min(LINGER_MS, Max(LINGER_LEAST_MS, worker->batch_ms)) -
+				  TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 		if (wait_ms <= 0)
 		{
 			/* Behind: what has come already is taken, without waiting. */
