@@ -5,8 +5,8 @@ $$;
 CREATE TABLE s (t timestamp(3) NOT NULL, k int, x float8, id int);
 SELECT tidemark.create_stream('s', 't', allowed_delay => '5 s');
 -- the highest of each window, of each key in it, what is a row's part, what comes after it
-CREATE VIEW highest AS SELECT t, k, x, id FROM (SELECT *, rank() OVER (PARTITION BY date_bin('10 s', t, '2000-01-01') ORDER BY x DESC) AS place FROM s) r WHERE place = 1;
-CREATE VIEW three_of_key AS SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY k, date_trunc('minute', t) ORDER BY x DESC NULLS LAST, id) AS place FROM s) r WHERE place <= 3;
+CREATE VIEW highest AS SELECT t, k, x, id FROM (SELECT *, max(x) OVER (PARTITION BY date_bin('10 s', t, '2000-01-01')) AS most FROM s) m WHERE x = most;
+CREATE VIEW place_in_key AS SELECT *, row_number() OVER (PARTITION BY k, date_trunc('minute', t) ORDER BY x DESC NULLS LAST, id) AS place FROM s;
 CREATE VIEW part AS SELECT id, x, sum(abs(x)) OVER w AS of, lead(id) OVER (w ORDER BY t, id) AS next, ntile(4) OVER (w ORDER BY x, id) AS quarter,
     last_value(id) OVER (w ORDER BY t, id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS last FROM s WINDOW w AS (PARTITION BY date_bin('10 s', t, '2000-01-01'));
 -- that and another window; one over the other; ordered by event time as well: nothing new
