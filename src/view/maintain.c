@@ -46,6 +46,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "view/change_log.h"
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/maintain.h"
@@ -484,6 +485,7 @@ advance_view(Oid relid, const Progress *progress)
 			to = step_target(progress, frontier.frontier, target, incremental);
 		if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
 			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
+		change_log_appended(&view, &frontier, shape.stream.time_type, to);
 		materialised_moved(relid, to, rows);
 		if (frontier.frontier == TICKS_MIN)
 			materialised_begins(relid, Min(progress->start, to));
