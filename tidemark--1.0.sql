@@ -271,23 +271,23 @@ CREATE FUNCTION tidemark.tail_ticks(event_time anyelement, length bigint) RETURN
 COMMENT ON FUNCTION tidemark.tail_ticks(anyelement, bigint) IS 'in plans of continuous views: an event time and a length as a number';
 
 CREATE FUNCTION tidemark.replay_step(internal, op integer, frame integer, counts boolean, saved bytea, result anyelement,
-                                     function regprocedure, VARIADIC arguments "any") RETURNS internal
+                                     function regprocedure, bounds bigint[], VARIADIC arguments "any") RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_replay_step';
-COMMENT ON FUNCTION tidemark.replay_step(internal, integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+COMMENT ON FUNCTION tidemark.replay_step(internal, integer, integer, boolean, bytea, anyelement, regprocedure, bigint[], "any")
     IS 'implementation of tidemark.replay: a row enters or leaves a window';
 
 CREATE FUNCTION tidemark.replay_result(internal, op integer, frame integer, counts boolean, saved bytea, result anyelement,
-                                       function regprocedure, VARIADIC arguments "any") RETURNS anyelement
+                                       function regprocedure, bounds bigint[], VARIADIC arguments "any") RETURNS anyelement
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_replay_result';
-COMMENT ON FUNCTION tidemark.replay_result(internal, integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+COMMENT ON FUNCTION tidemark.replay_result(internal, integer, integer, boolean, bytea, anyelement, regprocedure, bigint[], "any")
     IS 'implementation of tidemark.replay: the function''s result';
 
 CREATE AGGREGATE tidemark.replay(op integer, frame integer, counts boolean, saved bytea, result anyelement,
-                                 function regprocedure, VARIADIC arguments "any") (
+                                 function regprocedure, bounds bigint[], VARIADIC arguments "any") (
     SFUNC = tidemark.replay_step, STYPE = internal,
     FINALFUNC = tidemark.replay_result, FINALFUNC_EXTRA
 );
-COMMENT ON AGGREGATE tidemark.replay(integer, integer, boolean, bytea, anyelement, regprocedure, "any")
+COMMENT ON AGGREGATE tidemark.replay(integer, integer, boolean, bytea, anyelement, regprocedure, bigint[], "any")
     IS 'in plans of continuous views: a window function''s result, from its saved state and the rows that entered and left since';
 
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void

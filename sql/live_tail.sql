@@ -184,6 +184,23 @@ SELECT * FROM tidemark.verify('over_mixed');
 CREATE FUNCTION tell(int) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$BEGIN IF $1 IS DISTINCT FROM 1 THEN RAISE NOTICE 'saw %', $1; END IF; RETURN true; END$$;
 SELECT count(*) > 0 FROM over_mixed WHERE tell(parity) AND key = 'b';
 
+-- frames that are counted, and functions that number rows or look back by rows: nothing leaves them, so the rows that enter are all that is read
+SET client_min_messages = warning;
+CREATE VIEW counted AS
+SELECT at, key, sum(x) OVER (w ROWS 100 PRECEDING) AS total, lag(n, 3) OVER w AS lag, row_number() OVER w AS number, rank() OVER (ORDER BY at) AS rank,
+       count(*) FILTER (WHERE n > 2) OVER (w GROUPS BETWEEN 5 PRECEDING AND 2 PRECEDING) AS before, max(x) OVER (w RANGE '20 min' PRECEDING) AS peak
+FROM measured WINDOW w AS (PARTITION BY key ORDER BY at);
+SELECT tidemark.make_continuous('counted');
+RESET client_min_messages;
+SELECT wait_until_saved('counted');
+SELECT count(*) FROM measured WHERE at > (SELECT max(at) - interval '40 s' FROM measured);
+SELECT * FROM plan_of('SELECT at, total, lag, number, rank, before FROM counted');
+SELECT * FROM plan_of('SELECT total, lag FROM counted WHERE key = ''a'' ');
+SELECT * FROM plan_of('SELECT * FROM counted');
+SELECT * FROM tidemark.verify('counted');
+INSERT INTO measured SELECT '2026-01-01'::timestamp + i * interval '1 s', (ARRAY['a', 'c', NULL])[i % 3 + 1], i % 4, i FROM generate_series(2031, 2040) i;
+SELECT * FROM tidemark.verify('counted');
+
 -- event times of each type
 CREATE PROCEDURE make_typed(type text, one text, back text, delay text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -207,16 +224,24 @@ CALL make_typed('timestamp', '''2026-01-01''::timestamp + i * interval ''1 day''
 RESET client_min_messages;
 
 -- the functions in such plans, called by hand
-SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
-SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
-SELECT tidemark.replay(0, 1, true, NULL, NULL::text, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
-SELECT tidemark.replay(-1, 1, true, 'abc', NULL::bigint, 'sum(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, NULL, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::text, 'sum(int)'::regprocedure, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(-1, 1, true, 'abc', NULL::bigint, 'sum(int)'::regprocedure, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,0,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(0, 1, i <> 3, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,1,1}', i / 2, i) OVER (ORDER BY i) FROM generate_series(1, 6) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'rank()'::regprocedure, NULL, i / 2) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::int, 'lag(anyelement, int)'::regprocedure, NULL, i, -1) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{-2,0,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,0,7}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
+SELECT tidemark.replay(-1, 1, true, '\x63000000000000000401', NULL::bigint, 'sum(int)'::regprocedure, '{1,0,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
 SELECT tidemark.tail_replay_start(NULL, NULL, NULL::timestamp, NULL);
 SELECT tidemark.tail_is_saved('load', 'measured');
 CREATE AGGREGATE secret(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
 REVOKE EXECUTE ON FUNCTION secret(int) FROM PUBLIC;
 CREATE ROLE regress_tail_reader;
 SET ROLE regress_tail_reader;
-SELECT tidemark.replay(0, 1, true, NULL, NULL::int, 'secret(int)'::regprocedure, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
+SELECT tidemark.replay(0, 1, true, NULL, NULL::int, 'secret(int)'::regprocedure, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
 RESET ROLE;
 DROP ROLE regress_tail_reader;

@@ -36,7 +36,7 @@ SELECT view, method, v.how FROM tidemark.continuous_views, tidemark.explain(view
 CREATE FUNCTION rows(first int, last int) RETURNS SETOF s LANGUAGE sql AS $$
     SELECT timestamp '2024-01-01' + i / 3 * interval '1 s', CASE i % 5 WHEN 0 THEN 'a' WHEN 1 THEN 'A' WHEN 2 THEN 'b' WHEN 3 THEN NULL ELSE 'c' || i / 50 END,
         CASE i % 4 WHEN 0 THEN 1.0 WHEN 1 THEN 1.00 WHEN 2 THEN NULL ELSE i / 100.0 END, i % 8, i / 7.0,
-        CASE WHEN i % 50 = 0 THEN (SELECT string_agg(md5((i * j)::text), '') FROM generate_series(1, 200) j) ELSE 'short' || i END,
+        CASE WHEN i % 50 = 0 THEN (SELECT string_agg(md5((i * j)::text), '') FROM generate_series(1, 1200) j) ELSE 'short' || i END,
         CASE i % 3 WHEN 0 THEN NULL ELSE ARRAY[i % 2, i % 3] END, point(i % 2, 0)
     FROM generate_series(first, last) i
 $$;

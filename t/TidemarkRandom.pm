@@ -171,11 +171,22 @@ sub random_condition
 sub random_frame_of_rows
 {
 	my ($units) = @_;
-	my ($far, $near) = (between(0, 4), between(1, 2));
+	my ($far, $near) = (pick(0, 1, 1, 2, 3, 3, 4, 12, 1000), between(1, 2));
 	return "$units " . pick(
 		"$far PRECEDING", 'UNBOUNDED PRECEDING', 'BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW', 'CURRENT ROW',
 		"BETWEEN $far PRECEDING AND CURRENT ROW", "BETWEEN $far PRECEDING AND 0 FOLLOWING",
-		"BETWEEN UNBOUNDED PRECEDING AND $near PRECEDING", "BETWEEN 3 PRECEDING AND $near PRECEDING");
+		"BETWEEN UNBOUNDED PRECEDING AND $near PRECEDING", "BETWEEN 3 PRECEDING AND $near PRECEDING",
+		"BETWEEN $far PRECEDING AND 3 PRECEDING");
+}
+
+# All columns of a row, in the order that a stream's windows have after the event time: rows that are equal in all are the same. Most
+# windows agree on it, else they can't be computed together.
+sub total_order
+{
+	my ($stream) = @_;
+	$stream->{order} //= join ', ', 'id' . pick('', '', ' DESC'),
+	  map { $_->[0] . pick('', '', '', ' DESC', ' NULLS FIRST') } sort { rand() <=> 0.5 } @columns;
+	return chance(0.9) ? $stream->{order} : join ', ', 'id', map { $_->[0] } @columns;
 }
 
 # A window's definition, and whether it leaves the order of two rows open that differ in anything. total: it must not.
@@ -203,7 +214,7 @@ sub random_window
 	  if chance(0.25);
 	if ($total)
 	{
-		$order = join ', ', 't', 'id', map { $_->[0] } @columns;
+		$order = 't, ' . total_order($stream);
 		$frame = pick('', 'RANGE UNBOUNDED PRECEDING', map { random_frame_of_rows($_) } qw(ROWS ROWS GROUPS));
 	}
 	$frame = random_frame_of_rows('ROWS') if $stream->{unique} && chance(0.15);
@@ -216,8 +227,8 @@ sub random_aggregate
 	my ($window, $inputs) = @_;
 	my $column = pick('i', 'l', 'n', 'k1', @$inputs);
 
-	return (pick('row_number()', "lag($column)", "lag($column, " . between(0, 3) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
-	  if $window->{total} && chance(0.25);
+	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
+	  if $window->{total} && chance(0.3);
 	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
@@ -236,7 +247,7 @@ sub windowed_query
 {
 	my ($stream, $source, $inputs, $prefix, $keep_columns) = @_;
 	# rows that are the same in all columns are in no order: what is counted in rows may differ between them
-	my @windows = map { random_window($stream, !@$inputs && chance(0.2)) } 1 .. between(1, 3);
+	my @windows = map { random_window($stream, !@$inputs && chance(0.35)) } 1 .. between(1, 3);
 	my $hidden = !$keep_columns && chance(0.15);
 	my @output = $keep_columns ? ('*') : $hidden ? ('k1') : ('t', 'k1', pick('k2', 'i AS plain', 'id'));
 	my @names;

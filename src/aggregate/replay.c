@@ -9,11 +9,12 @@
  *     t           0:  a row enters        adds it; its result is what the view shows
  *     t + length   f: a row leaves frame f  takes it away, after the rows that enter at that time
  *
- *     replay(op, f, counts, saved, NULL::result, function, arguments) OVER (PARTITION BY keys ORDER BY at, op)
+ *     replay(op, f, counts, saved, NULL::result, function, bounds, arguments) OVER (PARTITION BY keys ORDER BY at, op)
  *
  * PostgreSQL's WindowAgg adds up such an aggregate from its partition's start; "adding" a row is one of these three steps. So the
  * plan has nothing in it that the planner doesn't know. `counts` is the function's FILTER. Results are for rows that enter;
- * for others it is null, without the work of finding it.
+ * for others it is null, without the work of finding it. `bounds` are those of a frame that is counted in rows or groups (first, last and
+ * order of SlidingBounds), which rows leave by themselves; else null.
  *
  * Whoever calls it by hand needs the right to execute the function, as in a query with it.
  */
@@ -24,6 +25,7 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -40,6 +42,7 @@ enum argument
 	ARGUMENT_SAVED,
 	ARGUMENT_RESULT,
 	ARGUMENT_FUNCTION,
+	ARGUMENT_BOUNDS,
 	ARGUMENT_FIRST
 };
 
@@ -60,11 +63,67 @@ typedef struct ReplayState
 	bool entered; /* the last row was one that enters */
 } ReplayState;
 
+/* An element of the bounds, which has to be at least that. */
+static int64
+bound_at(ArrayType *array, int i, int64 least)
+{
+	int64 bound = ((int64 *) ARR_DATA_PTR(array))[i];
+
+	if (bound < least || bound > PG_INT64_MAX / 2)
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("bound of a frame out of range: " INT64_FORMAT, bound)));
+	return bound;
+}
+
+/* The bounds of the frame, for a function that is called with so many arguments; false: it is not counted. */
+static bool
+read_bounds(FunctionCallInfo fcinfo, int nargs, SlidingBounds *bounds)
+{
+	ArrayType *array;
+
+	if (PG_ARGISNULL(ARGUMENT_BOUNDS))
+		return false;
+	array = PG_GETARG_ARRAYTYPE_P(ARGUMENT_BOUNDS);
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != 3 || array_contains_nulls(array))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("bounds of a frame are three numbers")));
+	bounds->first = bound_at(array, 0, SLIDING_FROM_START);
+	bounds->last = bound_at(array, 1, 0);
+	bounds->order = (int) Min(bound_at(array, 2, 0), nargs);
+	return true;
+}
+
+/* How many of the arguments are the function's: one without any is given one, for an aggregate can't be called with none in the place of several. */
+static int
+count_arguments(FunctionCallInfo fcinfo, Oid function)
+{
+	int nargs = PG_NARGS() - ARGUMENT_FIRST;
+	SlidingBounds bounds;
+
+	if (get_func_nargs(function) > 0 || sliding_wants_order(function))
+		return nargs;
+	return read_bounds(fcinfo, nargs, &bounds) ? bounds.order : 0;
+}
+
+static SlidingAggregate *
+prepare_method(FunctionCallInfo fcinfo, Oid function, int nargs, const char **why)
+{
+	Oid result = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_RESULT);
+	Oid types[FUNC_MAX_ARGS];
+	SlidingBounds bounds;
+
+	for (int i = 0; i < nargs; i++)
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_FIRST + i);
+	if (read_bounds(fcinfo, nargs, &bounds))
+		return sliding_prepare_counted(function, PG_GET_COLLATION(), nargs, types, result, &bounds,
+									   why);
+	return sliding_prepare(function, PG_GET_COLLATION(), nargs, types, result, why);
+}
+
 static Replay *
 prepare(FunctionCallInfo fcinfo)
 {
 	Replay *replay = fcinfo->flinfo->fn_extra;
-	Oid types[FUNC_MAX_ARGS];
 	Oid function;
 	const char *why;
 	MemoryContext old;
@@ -78,12 +137,8 @@ prepare(FunctionCallInfo fcinfo)
 	compat_check_function_right(function, GetUserId());
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	replay = palloc0(sizeof(Replay));
-	/* a function without arguments is given one, for an aggregate can't be called with none in the place of several */
-	replay->nargs = get_func_nargs(function) == 0 ? 0 : PG_NARGS() - ARGUMENT_FIRST;
-	for (int i = 0; i < replay->nargs; i++)
-		types[i] = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_FIRST + i);
-	replay->method = sliding_prepare(function, PG_GET_COLLATION(), replay->nargs, types,
-									 get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_RESULT), &why);
+	replay->nargs = count_arguments(fcinfo, function);
+	replay->method = prepare_method(fcinfo, function, replay->nargs, &why);
 	if (replay->method == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("function %s can't be replayed: %s", get_func_name(function), why)));
@@ -128,17 +183,17 @@ load(FunctionCallInfo fcinfo, ReplayState *state)
 static void
 add_or_evict(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
 {
-	if (PG_ARGISNULL(ARGUMENT_COUNTS) || !PG_GETARG_BOOL(ARGUMENT_COUNTS))
-		return;
+	bool counts = !PG_ARGISNULL(ARGUMENT_COUNTS) && PG_GETARG_BOOL(ARGUMENT_COUNTS);
+
 	for (int i = 0; i < replay->nargs; i++)
 		replay->args[i] = fcinfo->args[ARGUMENT_FIRST + i];
 	if (state->entered)
-		sliding_add(state->method, window_of(state), replay->args);
-	else
+		(counts ? sliding_add : sliding_pass)(state->method, window_of(state), replay->args);
+	else if (counts)
 		sliding_evict(state->method, window_of(state), replay->args);
 }
 
-/* replay_step(state, op, frame, counts, saved, null of the result's type, function, arguments) */
+/* replay_step(state, op, frame, counts, saved, null of the result's type, function, bounds, arguments) */
 Datum
 tidemark_replay_step(PG_FUNCTION_ARGS)
 {

@@ -23,6 +23,10 @@
  *     two stacks       what has a combine function             a state for each row
  *     recompute        every other aggregate                   the rows; O(rows) a result
  *     running fold     the last two, if the window only grows  the aggregate's own state
+ *     row number, rank row_number, rank, dense_rank            a count, and what the newest peers have
+ *     last rows        lag                                     the rows that it reaches
+ *
+ * Any of them for aggregates over a frame in ROWS or GROUPS: besides, the frame's rows (counted_frame.c).
  *
  * A saved state starts with the tag of its method.
  */
@@ -50,9 +54,17 @@ typedef SlidingAggregate *(*PrepareMethod)(const SlidingAggregate *call);
 
 /* In order of preference. */
 static const PrepareMethod methods[] = {
-	sliding_counts_prepare,		sliding_integers_prepare, sliding_floats_prepare,
-	sliding_statistics_prepare, sliding_numerics_prepare, sliding_intervals_prepare,
-	sliding_values_prepare,		count_distinct_prepare,	  monotone_deque_prepare,
+	sliding_counts_prepare,
+	sliding_integers_prepare,
+	sliding_floats_prepare,
+	sliding_statistics_prepare,
+	sliding_numerics_prepare,
+	sliding_intervals_prepare,
+	sliding_values_prepare,
+	count_distinct_prepare,
+	monotone_deque_prepare,
+	row_numbers_prepare,
+	lag_prepare,
 };
 
 /* ---------- the choice ---------- */
@@ -71,7 +83,9 @@ check_types(const SlidingAggregate *call)
 						errmsg("function with OID %u does not exist", call->function)));
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	fits = call->nargs == form->pronargs && call->nargs <= FUNC_MAX_ARGS;
-	if (fits)
+	if (sliding_wants_order(call->function))
+		fits = call->result_type == form->prorettype;
+	else if (fits)
 	{
 		Oid result;
 
@@ -128,6 +142,23 @@ sliding_prepare_growing(Oid function, Oid collation, int nargs, const Oid *argum
 		NULL, function, collation, result_type, nargs, unconstify(Oid *, argument_types), true};
 
 	return prepare(&call, why);
+}
+
+/* A frame from the start to the current row is one that grows, and holds nothing. */
+SlidingAggregate *
+sliding_prepare_counted(Oid function, Oid collation, int nargs, const Oid *argument_types,
+						Oid result_type, const SlidingBounds *bounds, const char **why)
+{
+	bool growing = bounds->first == SLIDING_FROM_START;
+	SlidingAggregate call = {
+		NULL, function, collation, result_type, nargs, unconstify(Oid *, argument_types), growing};
+	SlidingAggregate *inner = (growing ? sliding_prepare_growing : sliding_prepare)(
+		function, collation, nargs - bounds->order, argument_types + bounds->order, result_type,
+		why);
+
+	if (inner == NULL || (growing && bounds->last == 0 && bounds->order == 0))
+		return inner;
+	return counted_frame_prepare(&call, inner, bounds);
 }
 
 SlidingAggregate *
@@ -195,6 +226,13 @@ void
 sliding_add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 {
 	aggregate->method->add(aggregate, state, args);
+}
+
+void
+sliding_pass(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
+{
+	if (aggregate->method->pass)
+		aggregate->method->pass(aggregate, state, args);
 }
 
 void

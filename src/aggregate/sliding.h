@@ -41,6 +41,36 @@ extern SlidingAggregate *sliding_prepare_growing(Oid function, Oid collation, in
 												 const Oid *argument_types, Oid result_type,
 												 const char **why);
 
+/*
+ * A frame that is counted: from the row that lies `first` before the current one (SLIDING_FROM_START: from the partition's start) to the
+ * one that lies `last` before it. In ROWS, order is 0. In GROUPS it says how many of the arguments, the first ones, are what
+ * ORDER BY has: groups of peers are told apart by them.
+ */
+typedef struct SlidingBounds
+{
+	int64 first;
+	int64 last;
+	int order;
+} SlidingBounds;
+
+#define SLIDING_FROM_START INT64CONST(-1)
+
+/*
+ * The same for a frame that is counted. Rows are added in the order of the window's ORDER BY, those that FILTER excludes by
+ * sliding_pass; none is evicted. In ROWS, each row has a result of its own, which is asked for when the row has been added; in GROUPS when a
+ * group is whole. nargs: with what ORDER BY has.
+ */
+extern SlidingAggregate *sliding_prepare_counted(Oid function, Oid collation, int nargs,
+												 const Oid *argument_types, Oid result_type,
+												 const SlidingBounds *bounds, const char **why);
+
+/*
+ * Are the arguments of this function here what ORDER BY has? That is so for rank and dense_rank. These, row_number, and lag and lead where they
+ * look back, see all rows of the partition up to the current one, whatever the frame: sliding_prepare gives what only grows,
+ * with a result for each row that is added.
+ */
+extern bool sliding_wants_order(Oid function);
+
 extern Oid sliding_function(const SlidingAggregate *aggregate);
 
 /* What explain calls the method: "exact sum", "monotone deque", ... */
@@ -61,6 +91,9 @@ extern void sliding_free(SlidingAggregate *aggregate, void *state);
 /* Adds the newest row. What args point to is copied where it is kept. */
 extern void sliding_add(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
 
+/* The newest row is one that FILTER excludes: it counts where a frame is counted, and is nothing to others. */
+extern void sliding_pass(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
+
 /* Takes away the oldest row, of which args are the arguments. */
 extern void sliding_evict(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
 
@@ -75,7 +108,7 @@ extern Datum sliding_result(SlidingAggregate *aggregate, void *state, bool *isnu
 extern bool sliding_can_save(const SlidingAggregate *aggregate);
 
 /* The state as bytes, in CurrentMemoryContext; NULL when it needs more than SLIDING_SAVE_LIMIT. */
-#define SLIDING_SAVE_LIMIT 4096
+#define SLIDING_SAVE_LIMIT (32 * 1024)
 extern bytea *sliding_save(SlidingAggregate *aggregate, void *state);
 
 /*

@@ -29,6 +29,9 @@ typedef struct SlidingMethod
 	/* Both NULL where states can't be saved. save returns false if the state is too large. */
 	bool (*save)(SlidingAggregate *aggregate, void *state, StringInfo buf);
 	void (*load)(SlidingAggregate *aggregate, void *empty_state, StringInfo buf);
+
+	/* NULL where rows that FILTER excludes are nothing to it */
+	void (*pass)(SlidingAggregate *aggregate, void *state, const NullableDatum *args);
 } SlidingMethod;
 
 struct SlidingAggregate
@@ -64,6 +67,14 @@ extern SlidingAggregate *count_distinct_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *sliding_statistics_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *monotone_deque_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
+
+extern SlidingAggregate *row_numbers_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *lag_prepare(const SlidingAggregate *call);
+
+/* inner: the aggregate over the rows in the frame; call: with what GROUPS are told apart by. */
+extern SlidingAggregate *counted_frame_prepare(const SlidingAggregate *call,
+											   SlidingAggregate *inner,
+											   const SlidingBounds *bounds);
 
 /* For all that can be folded (folding.h); say why when it can't. The second: if the window grows. */
 extern SlidingAggregate *sliding_recompute_prepare(const SlidingAggregate *call, const char **why);

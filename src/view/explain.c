@@ -48,13 +48,42 @@ length_text(const Stream *stream, int64 ticks)
 	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 }
 
+/* How far before the current row something lies, as SQL says it. */
+static char *
+bound_text(int64 distance)
+{
+	if (distance == SLIDING_FROM_START)
+		return "UNBOUNDED PRECEDING";
+	return distance == 0 ? "CURRENT ROW" : psprintf(INT64_FORMAT " PRECEDING", distance);
+}
+
+static char *
+method_text(const OverFunction *function)
+{
+	const SlidingBounds *bounds = function->bounds;
+
+	if (bounds == NULL)
+		return pstrdup(sliding_method(function->method));
+	return psprintf("%s over %s BETWEEN %s AND %s", sliding_method(function->method),
+					bounds->order == 0 ? "ROWS" : "GROUPS", bound_text(bounds->first),
+					bound_text(bounds->last));
+}
+
+static char *
+reach_text(const OverWindow *window, const OverFrame *frame)
+{
+	if (frame->by_row)
+		return "row by row";
+	if (frame->unbounded)
+		return "from the start";
+	return psprintf("%s back", length_text(&window->stream, frame->length));
+}
+
 static void
 put_frame(ReturnSetInfo *result, const OverWindow *window, const OverFrame *frame, int number)
 {
 	char *part = psprintf("window %d", number);
-	char *reach = frame->unbounded
-					  ? "from the start"
-					  : psprintf("%s back", length_text(&window->stream, frame->length));
+	char *reach = reach_text(window, frame);
 	int nkeys = list_length(frame->keys);
 	ListCell *cell;
 
@@ -68,7 +97,7 @@ put_frame(ReturnSetInfo *result, const OverWindow *window, const OverFrame *fram
 		OverFunction *function = lfirst(cell);
 
 		put_line(result, psprintf("%s: %s", part, format_procedure(function->call->winfnoid)),
-				 sliding_method(function->method),
+				 method_text(function),
 				 sliding_holds_rows(function->method)
 					 ? "its state holds values of the rows in the window"
 					 : NULL);

@@ -14,7 +14,6 @@
 
 #include "aggregate/sliding.h"
 #include "common/hashfn.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -107,6 +106,8 @@ struct OverKeys
 	ItemPointerData *gone;
 	int ngone;
 	int gone_room;
+	int64 saved_keys; /* when something was saved last */
+	int64 saved_bytes;
 };
 
 static inline NullableDatum *
@@ -163,7 +164,7 @@ prepare_function(StateFunction *to, const OverFunction *from)
 		int i = foreach_current_index(cell);
 
 		to->columns[i] = lfirst_int(cell);
-		to->may_be_toasted[i] = get_typlen(exprType(list_nth(from->call->args, i))) == -1;
+		to->may_be_toasted[i] = get_typlen(list_nth_oid(from->types, i)) == -1;
 	}
 }
 
@@ -290,18 +291,23 @@ over_keys_find(OverKeys *keys, TupleTableSlot *row)
 
 /* ---- moving ------------------------------------------------------------------------------------- */
 
-/* Sets the function's arguments from the row; false if it passes the row over. */
+/* Is the row one that FILTER lets through? */
 static bool
+is_let_through(const StateFunction *function, TupleTableSlot *row)
+{
+	bool isnull;
+	Datum counts;
+
+	if (function->filter == 0)
+		return true;
+	counts = slot_getattr(row, function->filter, &isnull);
+	return !isnull && DatumGetBool(counts);
+}
+
+/* Sets the function's arguments from the row. */
+static void
 set_arguments(StateFunction *function, TupleTableSlot *row)
 {
-	if (function->filter != 0)
-	{
-		bool isnull;
-		Datum counts = slot_getattr(row, function->filter, &isnull);
-
-		if (isnull || !DatumGetBool(counts))
-			return false;
-	}
 	for (int i = 0; i < function->nargs; i++)
 	{
 		NullableDatum *argument = &function->arguments[i];
@@ -310,7 +316,6 @@ set_arguments(StateFunction *function, TupleTableSlot *row)
 		if (function->may_be_toasted[i] && !argument->isnull)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
 	}
-	return true;
 }
 
 /* Room for one more element in an array of the keys' context. */
@@ -359,8 +364,9 @@ over_keys_enter(OverKeys *keys, OverKeyState *key, TupleTableSlot *row)
 	{
 		StateFunction *function = &keys->functions[i];
 
-		if (set_arguments(function, row))
-			sliding_add(function->method, key->state[i], function->arguments);
+		set_arguments(function, row);
+		(is_let_through(function, row) ? sliding_add : sliding_pass)(
+			function->method, key->state[i], function->arguments);
 	}
 }
 
@@ -411,8 +417,10 @@ over_keys_leave(OverKeys *keys, TupleTableSlot *row)
 	{
 		StateFunction *function = &keys->functions[i];
 
-		if (set_arguments(function, row))
-			sliding_evict(function->method, key->state[i], function->arguments);
+		if (!is_let_through(function, row))
+			continue;
+		set_arguments(function, row);
+		sliding_evict(function->method, key->state[i], function->arguments);
 	}
 	if (--key->rows == 0)
 		note_emptied(keys, key);
@@ -487,6 +495,12 @@ over_keys_changed(const OverKeys *keys)
 	return (int64) keys->nchanged + keys->ngone;
 }
 
+int64
+over_keys_unsaved_bytes(const OverKeys *keys)
+{
+	return keys->saved_keys == 0 ? 0 : keys->nchanged * (keys->saved_bytes / keys->saved_keys);
+}
+
 static bool
 save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
 {
@@ -497,7 +511,9 @@ save_key(OverKeys *keys, OverKeyState *key, OverKeyWriter *writer)
 		states[i] = sliding_save(keys->functions[i].method, key->state[i]);
 		if (states[i] == NULL)
 			return false;
+		keys->saved_bytes += VARSIZE(states[i]);
 	}
+	keys->saved_keys++;
 	writer->write(writer, &key->saved, key_values(keys, key), states, key->rows);
 	forget_changed(keys, key);
 	return true;
@@ -512,6 +528,8 @@ over_keys_save(OverKeys *keys, OverKeyWriter *writer)
 	bool saved = true;
 
 	over_keys_sweep(keys);
+	if (keys->nchanged > 0)
+		keys->saved_keys = keys->saved_bytes = 0;
 	while (keys->ngone > 0)
 		writer->remove(writer, &keys->gone[--keys->ngone]);
 	while (saved && keys->nchanged > 0)

@@ -46,6 +46,9 @@ extern void over_keys_sweep(OverKeys *keys);
 /* How many keys differ from what over_keys_save has written; those that are gone since count too. */
 extern int64 over_keys_changed(const OverKeys *keys);
 
+/* About how many bytes of states there are to write, going by what was written last. */
+extern int64 over_keys_unsaved_bytes(const OverKeys *keys);
+
 /* Where states are written to. A row's place is known to who writes it. */
 typedef struct OverKeyWriter OverKeyWriter;
 struct OverKeyWriter

@@ -9,7 +9,12 @@
  *                                  in the windows at `to`
  *
  * Between steps, the states of the keys' aggregates stay in the maintainer's memory; the rows themselves don't: the table
- * is the buffer. So a row costs the same whatever the window's length, and memory goes with the number of keys.
+ * is the buffer. So a row costs the same whatever the window's length, and memory goes with the number of keys. Frames that are
+ * counted in rows hold their rows (aggregate/counted_frame.c), and nothing leaves them here.
+ *
+ * A row has its results when all of its peers have entered, which is later for one frame than for another: at once where rows are
+ * counted; with the last row of this event time where the event time is all that ORDER BY has. So rows wait, in one stage
+ * after the other, from the fewest peers to the most.
  *
  * Invariant: the states are what the stream's rows with event times in (F - L, F] make of them, in any snapshot in which the view has this
  * frontier F and this number of corrections. For rows at or below F change only together with a correction (view/correct.c), which
@@ -22,6 +27,7 @@
 #include "tidemark.h"
 
 #include "access/xact.h"
+#include "aggregate/peer_group.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -35,7 +41,7 @@
 #include "view/over_state.h"
 #include "view/slice.h"
 
-/* Rows of one event time that are held in memory as they are; more are spilled. */
+/* Rows that wait for their peers and are held in memory as they are; more are spilled. */
 #define HELD_ROWS 1000
 #define HELD_KB 8192
 
@@ -46,9 +52,14 @@
 #define SWEEP_GROUPS 1000
 #define MEASURE_ROWS 50000
 
-/* Saving: so many keys are always saved; else after so many rows for each key. After a state that is too large, so many rows later again. */
+/*
+ * Saving: so many keys in so many bytes are always saved; else after so many rows for each key, and a row for so many bytes. After a
+ * state that is too large, so many rows later again.
+ */
 #define ALWAYS_SAVED 200
+#define ALWAYS_SAVED_BYTES (64 * 1024)
 #define ROWS_PER_SAVED_KEY 4
+#define SAVED_BYTES_PER_ROW 256
 #define TOO_LARGE_ROWS 1000000
 
 /* How long a view whose states need too much memory goes on by slices before it is tried again, ms. */
@@ -70,7 +81,7 @@ typedef struct Operator
 	MemoryContext states; /* of the keys */
 	OverKeys **keys;	  /* one for each frame */
 	int nframes;
-	uint64 moment;	  /* counts event times, over all steps */
+	uint64 moment;	  /* counts the times at which results are taken, over all steps */
 	int64 moved_rows; /* counts rows that entered, likewise */
 
 	/* For saving the states: their tables, frame by frame, and the storage that rows were written to; NIL: they can't be saved. */
@@ -219,6 +230,31 @@ typedef struct Tail
 	Bitmapset *columns; /* of the inputs */
 } Tail;
 
+/* A row, with what is known of it so far. */
+typedef struct Row
+{
+	TupleTableSlot *inputs; /* the first columns */
+	OverKeyState **keys;	/* its key in each frame */
+	Datum *results;			/* of each function */
+	bool *nulls;
+} Row;
+
+/* Where rows wait for their peers: for those that are equal in event time and so many columns of the window's order. */
+typedef struct Stage
+{
+	int order;
+	Bitmapset *frames; /* that have their results then */
+	int nheld;
+	Row held[HELD_ROWS];
+	Tuplestorestate *spilled; /* further ones, as over_window_source describes them; NULL: none */
+
+	/* The columns of that order in the newest row. */
+	AttrNumber *columns;
+	NullableDatum *values;
+	PeerType type;
+	PeerGroup peers;
+} Stage;
+
 typedef struct Step
 {
 	Operator *op;
@@ -235,15 +271,28 @@ typedef struct Step
 	OverScan *head;
 	List *tails;
 	OverOutput *output;
+	int ninputs;
+	int nfunctions;
 	Datum *values; /* of a row of the output */
 	bool *nulls;
 
-	/* The rows of the current event time, and their keys, frame by frame. */
-	int nheld;
-	TupleTableSlot *held[HELD_ROWS];
-	OverKeyState **held_keys;
-	Tuplestorestate *spilled; /* further ones; NULL: none */
+	Row row; /* the one that enters */
+	Bitmapset *frames_by_row;
+	int nstages;
+	Stage **stages; /* from the fewest peers to the most */
 } Step;
+
+/* What scans have to read to bring rows of equal event time in the order of the windows. */
+static Bitmapset *
+order_columns(const OverWindow *window)
+{
+	Bitmapset *columns = NULL;
+	ListCell *cell;
+
+	foreach (cell, window->order)
+		columns = bms_add_member(columns, ((OverOrder *) lfirst(cell))->column);
+	return columns;
+}
 
 static List *
 tails_of(const OverWindow *window, bool unbounded)
@@ -266,6 +315,7 @@ tails_of(const OverWindow *window, bool unbounded)
 		{
 			tail = palloc0(sizeof(Tail));
 			tail->length = frame->length;
+			tail->columns = unbounded ? order_columns(window) : NULL;
 			tails = lappend(tails, tail);
 		}
 		tail->frames = bms_add_member(tail->frames, foreach_current_index(cell));
@@ -274,17 +324,19 @@ tails_of(const OverWindow *window, bool unbounded)
 	return tails;
 }
 
-/* The inputs with event times in (after, to], of these keys (of keys.h; NIL: all). */
+/*
+ * The inputs with event times in (after, to], of these keys (of keys.h; NIL: all); ordered: those of equal event time, too.
+ */
 static OverScan *
 scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to,
-			const List *keys)
+			const List *keys, bool ordered)
 {
 	Oid type = window->stream.time_type;
 	Expr *from = after == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(after, 1));
 	Query *input = over_window_input(window, columns, from, slice_time_constant(type, to));
 
 	keys_restrict(input, keys);
-	return over_scan_begin(window, input);
+	return over_scan_begin(window, input, ordered);
 }
 
 /* Looks from time to time whether the states have outgrown tidemark.work_mem. */
@@ -301,8 +353,8 @@ count_row(Step *step)
 static void
 refill(Step *step, const Tail *tail, Ticks after)
 {
-	OverScan *scan =
-		scan_inputs(step->op->window, tail->columns, after, step->from, step->late_keys);
+	OverScan *scan = scan_inputs(step->op->window, tail->columns, after, step->from,
+								 step->late_keys, after == TICKS_MIN);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !step->too_large; over_scan_next(scan))
@@ -352,85 +404,224 @@ leave_before(Step *step, Tail *tail, Ticks time)
 	}
 }
 
-static TupleTableSlot *
-make_held(Step *step, TupleDesc columns)
+/* ---- rows that wait for their peers ------------------------------------------------------------------- */
+
+static void
+make_row(Step *step, Row *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(step->context);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
 
+	row->inputs = NULL;
+	row->keys = palloc0(sizeof(OverKeyState *) * step->op->nframes);
+	row->results = palloc0(sizeof(Datum) * step->nfunctions);
+	row->nulls = palloc0(sizeof(bool) * step->nfunctions);
 	MemoryContextSwitchTo(old);
-	return slot;
 }
 
-/* The current row of the head enters the windows. It is held until all rows of its event time have. */
+/* A place for a row that is held. */
 static void
-enter_row(Step *step)
+make_held(Step *step, Row *row, TupleDesc columns)
 {
-	TupleTableSlot *row = step->head->row;
-	int nframes = step->op->nframes;
+	MemoryContext old = MemoryContextSwitchTo(step->context);
 
-	for (int i = 0; i < nframes; i++)
-	{
-		OverKeys *keys = step->op->keys[i];
-		OverKeyState *key = over_keys_find(keys, row);
+	make_row(step, row);
+	row->inputs = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(old);
+}
 
-		over_keys_enter(keys, key, row);
-		if (step->nheld < HELD_ROWS)
-			step->held_keys[step->nheld * nframes + i] = key;
-	}
-	if (step->nheld < HELD_ROWS)
+/* The row's inputs and results, in step->values and step->nulls. */
+static void
+set_values(Step *step, const Row *row)
+{
+	slot_getallattrs(row->inputs);
+	memcpy(step->values, row->inputs->tts_values, step->ninputs * sizeof(Datum));
+	memcpy(step->nulls, row->inputs->tts_isnull, step->ninputs * sizeof(bool));
+	memcpy(step->values + step->ninputs, row->results, step->nfunctions * sizeof(Datum));
+	memcpy(step->nulls + step->ninputs, row->nulls, step->nfunctions * sizeof(bool));
+}
+
+static void
+hold_row(Step *step, Stage *stage, const Row *row)
+{
+	Row *held;
+
+	if (stage->nheld == HELD_ROWS)
 	{
-		if (step->held[step->nheld] == NULL)
-			step->held[step->nheld] = make_held(step, row->tts_tupleDescriptor);
-		ExecCopySlot(step->held[step->nheld++], row);
+		if (stage->spilled == NULL)
+			stage->spilled = tuplestore_begin_heap(false, false, HELD_KB);
+		set_values(step, row);
+		tuplestore_putvalues(stage->spilled, over_output_columns(step->output), step->values,
+							 step->nulls);
 		return;
 	}
-	if (step->spilled == NULL)
-		step->spilled = tuplestore_begin_heap(false, false, HELD_KB);
-	tuplestore_puttupleslot(step->spilled, row);
+	held = &stage->held[stage->nheld++];
+	if (held->inputs == NULL)
+		make_held(step, held, row->inputs->tts_tupleDescriptor);
+	ExecCopySlot(held->inputs, row->inputs);
+	memcpy(held->keys, row->keys, step->op->nframes * sizeof(OverKeyState *));
+	memcpy(held->results, row->results, step->nfunctions * sizeof(Datum));
+	memcpy(held->nulls, row->nulls, step->nfunctions * sizeof(bool));
 }
 
-/* Puts a row out, with its windows' results; keys: its key in each frame. */
+/* The row goes to that stage; behind the last one, it is put out. */
 static void
-put_row(Step *step, TupleTableSlot *row, OverKeyState **keys)
+pass_row(Step *step, int stage, const Row *row)
 {
-	int ninputs = row->tts_tupleDescriptor->natts;
-
-	slot_getallattrs(row);
-	memcpy(step->values, row->tts_values, ninputs * sizeof(Datum));
-	memcpy(step->nulls, row->tts_isnull, ninputs * sizeof(bool));
-	for (int i = 0; i < step->op->nframes; i++)
-		over_keys_results(step->op->keys[i], keys[i], step->op->moment, step->values + ninputs,
-						  step->nulls + ninputs);
+	if (stage < step->nstages)
+	{
+		hold_row(step, step->stages[stage], row);
+		return;
+	}
+	set_values(step, row);
 	over_output_put(step->output, step->values, step->nulls);
 }
 
+/* The results of frames whose rows have all come, as far as this row is concerned. */
 static void
-put_held_rows(Step *step)
+add_results(Step *step, const Bitmapset *frames, Row *row)
 {
-	int nframes = step->op->nframes;
+	int i = -1;
 
-	for (int i = 0; i < step->nheld; i++)
-		put_row(step, step->held[i], step->held_keys + i * nframes);
-	step->nheld = 0;
+	while ((i = bms_next_member(frames, i)) >= 0)
+		over_keys_results(step->op->keys[i], row->keys[i], step->op->moment, row->results,
+						  row->nulls);
 }
 
 static void
-put_spilled_rows(Step *step)
+end_held_rows(Step *step, int number)
 {
-	TupleTableSlot *row =
-		MakeSingleTupleTableSlot(step->held[0]->tts_tupleDescriptor, &TTSOpsMinimalTuple);
-	OverKeyState **keys = palloc(sizeof(OverKeyState *) * step->op->nframes);
+	Stage *stage = step->stages[number];
 
-	while (tuplestore_gettupleslot(step->spilled, true, false, row))
+	for (int i = 0; i < stage->nheld; i++)
 	{
-		for (int i = 0; i < step->op->nframes; i++)
-			keys[i] = over_keys_find(step->op->keys[i], row);
-		put_row(step, row, keys);
+		add_results(step, stage->frames, &stage->held[i]);
+		pass_row(step, number + 1, &stage->held[i]);
 	}
-	ExecDropSingleTupleTableSlot(row);
-	tuplestore_end(step->spilled);
-	step->spilled = NULL;
+	stage->nheld = 0;
+}
+
+/* What was spilled has lost its keys. */
+static void
+end_spilled_rows(Step *step, int number)
+{
+	Stage *stage = step->stages[number];
+	TupleTableSlot *slot =
+		MakeSingleTupleTableSlot(over_output_columns(step->output), &TTSOpsMinimalTuple);
+	Row row;
+
+	make_row(step, &row);
+	row.inputs = slot;
+	while (tuplestore_gettupleslot(stage->spilled, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		memcpy(row.results, slot->tts_values + step->ninputs, step->nfunctions * sizeof(Datum));
+		memcpy(row.nulls, slot->tts_isnull + step->ninputs, step->nfunctions * sizeof(bool));
+		for (int i = 0; i < step->op->nframes; i++)
+			row.keys[i] = over_keys_find(step->op->keys[i], slot);
+		add_results(step, stage->frames, &row);
+		pass_row(step, number + 1, &row);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(stage->spilled);
+	stage->spilled = NULL;
+}
+
+/* All peers of the rows that wait there have come. */
+static void
+end_peers(Step *step, int number)
+{
+	step->op->moment++;
+	end_held_rows(step, number);
+	if (step->stages[number]->spilled)
+		end_spilled_rows(step, number);
+}
+
+/* Is the row no peer of those that wait at the stage? */
+static bool
+begins_peers(Step *step, Stage *stage, TupleTableSlot *row)
+{
+	if (stage->order == 0)
+		return false; /* within an event time */
+	for (int i = 0; i < stage->order; i++)
+		stage->values[i].value = slot_getattr(row, stage->columns[i], &stage->values[i].isnull);
+	return peer_group_begins(&stage->peers, &stage->type, stage->values, step->context);
+}
+
+static Stage *
+make_stage(const OverWindow *window, int order)
+{
+	Stage *stage = palloc0(sizeof(Stage));
+	Oid *types = palloc(sizeof(Oid) * (order + 1));
+
+	stage->order = order;
+	stage->columns = palloc(sizeof(AttrNumber) * (order + 1));
+	stage->values = palloc(sizeof(NullableDatum) * (order + 1));
+	for (int i = 0; i < order; i++)
+	{
+		OverOrder *column = list_nth(window->order, i);
+
+		stage->columns[i] = column->column;
+		types[i] = column->type;
+	}
+	peer_type_init(&stage->type, order, types);
+	return stage;
+}
+
+/* One for each number of columns that some frame's peers are equal in. */
+static void
+make_stages(Step *step)
+{
+	OverWindow *window = step->op->window;
+
+	ListCell *cell;
+
+	foreach (cell, window->frames)
+		if (((OverFrame *) lfirst(cell))->by_row)
+			step->frames_by_row = bms_add_member(step->frames_by_row, foreach_current_index(cell));
+	step->stages = palloc(sizeof(Stage *) * (list_length(window->order) + 1));
+	for (int order = list_length(window->order); order >= 0; order--)
+	{
+		Bitmapset *frames = NULL;
+
+		foreach (cell, window->frames)
+		{
+			OverFrame *frame = lfirst(cell);
+
+			if (!frame->by_row && frame->order == order)
+				frames = bms_add_member(frames, foreach_current_index(cell));
+		}
+		if (frames == NULL)
+			continue;
+		step->stages[step->nstages] = make_stage(window, order);
+		step->stages[step->nstages++]->frames = frames;
+	}
+}
+
+/* ---- rows that enter ---------------------------------------------------------------------------------- */
+
+/* The current row of the head enters the windows, and has its results where they are its own. */
+static void
+enter_row(Step *step)
+{
+	Row *row = &step->row;
+
+	for (int i = 0; i < step->nstages; i++)
+		if (begins_peers(step, step->stages[i], step->head->row))
+			end_peers(step, i);
+	row->inputs = step->head->row;
+	memset(row->nulls, true, step->nfunctions * sizeof(bool));
+	for (int i = 0; i < step->op->nframes; i++)
+	{
+		OverKeys *keys = step->op->keys[i];
+
+		row->keys[i] = over_keys_find(keys, row->inputs);
+		over_keys_enter(keys, row->keys[i], row->inputs);
+	}
+	step->op->moment++;
+	add_results(step, step->frames_by_row, row);
+	pass_row(step, 0, row);
+	if (step->nstages == 0)
+		MemoryContextReset(step->group);
 }
 
 /* All rows of the head's current event time. */
@@ -451,10 +642,8 @@ advance_group(Step *step)
 		enter_row(step);
 		count_row(step);
 	}
-	step->op->moment++;
-	put_held_rows(step);
-	if (step->spilled)
-		put_spilled_rows(step);
+	for (int i = 0; i < step->nstages; i++)
+		end_peers(step, i);
 	MemoryContextReset(step->group);
 }
 
@@ -471,14 +660,14 @@ begin_scans(Step *step)
 	OverWindow *window = step->op->window;
 	ListCell *cell;
 
-	step->head = scan_inputs(window, NULL, step->from, step->to, NIL);
+	step->head = scan_inputs(window, NULL, step->from, step->to, NIL, true);
 	step->tails = tails_of(window, false);
 	foreach (cell, step->tails)
 	{
 		Tail *tail = lfirst(cell);
 
 		tail->scan = scan_inputs(window, tail->columns, ticks_minus(step->from, tail->length),
-								 ticks_minus(step->to, tail->length), NIL);
+								 ticks_minus(step->to, tail->length), NIL, false);
 	}
 }
 
@@ -498,6 +687,7 @@ advance(Step *step)
 {
 	MemoryContext old;
 	ListCell *cell;
+	int64 groups = 0;
 
 	begin_scans(step);
 	old = MemoryContextSwitchTo(step->group);
@@ -511,7 +701,7 @@ advance(Step *step)
 			step->to = time;
 			break;
 		}
-		if (step->op->moment % SWEEP_GROUPS == 0)
+		if (++groups % SWEEP_GROUPS == 0)
 			sweep(step);
 	}
 	if (!step->too_large)
@@ -530,16 +720,18 @@ produce(DestReceiver *receiver, void *arg)
 {
 	Step *step = arg;
 	Operator *op = step->op;
-	int ncolumns = list_length(op->window->inputs) + op->window->nfunctions;
 
+	step->ninputs = list_length(op->window->inputs);
+	step->nfunctions = op->window->nfunctions;
 	step->context = CurrentMemoryContext;
 	(void) set_config_option("work_mem", SORT_MEM, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	step->group =
 		AllocSetContextCreate(CurrentMemoryContext, "tidemark event time", ALLOCSET_DEFAULT_SIZES);
-	step->values = palloc(ncolumns * sizeof(Datum));
-	step->nulls = palloc(ncolumns * sizeof(bool));
-	step->held_keys = palloc(HELD_ROWS * op->nframes * sizeof(OverKeyState *));
+	step->values = palloc((step->ninputs + step->nfunctions) * sizeof(Datum));
+	step->nulls = palloc((step->ninputs + step->nfunctions) * sizeof(bool));
+	make_row(step, &step->row);
+	make_stages(step);
 	step->output = over_output_begin(op->window, receiver);
 	if (op->frontier != step->from || step->late)
 		rebuild(step);
@@ -560,12 +752,18 @@ static bool
 saving_pays(const Operator *op)
 {
 	int64 changed = 0;
+	int64 bytes = 0;
 
 	if (list_length(op->tables) != op->nframes || op->unsaved_rows < 0)
 		return false;
 	for (int i = 0; i < op->nframes; i++)
+	{
 		changed += over_keys_changed(op->keys[i]);
-	return changed <= ALWAYS_SAVED || op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY;
+		bytes += over_keys_unsaved_bytes(op->keys[i]);
+	}
+	if (changed <= ALWAYS_SAVED && bytes <= ALWAYS_SAVED_BYTES)
+		return true;
+	return op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY + bytes / SAVED_BYTES_PER_ROW;
 }
 
 /* Writes the states at `to` to the view's tables, with the rights of its owner: indexes may call functions of his. */

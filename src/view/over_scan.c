@@ -65,20 +65,42 @@ order_by_time(Query *query, Oid time_type)
 	TypeCacheEntry *type = lookup_type_cache(time_type, TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
 	SortGroupClause *order = makeNode(SortGroupClause);
 
-	time->ressortgroupref = 1;
-	order->tleSortGroupRef = 1;
+	time->ressortgroupref = OVER_TIME_COLUMN;
+	order->tleSortGroupRef = OVER_TIME_COLUMN;
 	order->eqop = type->eq_opr;
 	order->sortop = type->lt_opr;
 	order->hashable = true;
 	query->sortClause = list_make1(order);
 }
 
+/* And by what follows it in the windows' ORDER BY. */
+static void
+order_by_columns(Query *query, const List *columns)
+{
+	ListCell *cell;
+
+	foreach (cell, columns)
+	{
+		OverOrder *order = lfirst(cell);
+		TargetEntry *column = list_nth_node(TargetEntry, query->targetList, order->column - 1);
+		SortGroupClause *clause = copyObject(order->clause);
+
+		if (column->ressortgroupref != 0)
+			continue; /* it decides nothing any more */
+		column->ressortgroupref = order->column;
+		clause->tleSortGroupRef = order->column;
+		query->sortClause = lappend(query->sortClause, clause);
+	}
+}
+
 OverScan *
-over_scan_begin(const OverWindow *window, Query *input)
+over_scan_begin(const OverWindow *window, Query *input, bool ordered)
 {
 	OverScan *scan = palloc0(sizeof(OverScan));
 
 	order_by_time(input, window->stream.time_type);
+	if (ordered)
+		order_by_columns(input, window->order);
 	scan->time_type = window->stream.time_type;
 	scan->query = start_query(input, NULL);
 	over_scan_next(scan);
@@ -168,6 +190,12 @@ over_output_begin(const OverWindow *window, DestReceiver *receiver)
 	output->receiver = receiver;
 	receiver->rStartup(receiver, CMD_SELECT, output->query->tupDesc);
 	return output;
+}
+
+TupleDesc
+over_output_columns(const OverOutput *output)
+{
+	return output->source;
 }
 
 void

@@ -17,8 +17,11 @@ typedef struct OverScan
 	Ticks time;			 /* its event time; TICKS_MAX at the end */
 } OverScan;
 
-/* Begins to read a query of over_window_input, and stands on its first row. */
-extern OverScan *over_scan_begin(const OverWindow *window, Query *input);
+/*
+ * Begins to read a query of over_window_input, and stands on its first row. ordered: rows of equal event time come in the order that
+ * the windows have, else in any.
+ */
+extern OverScan *over_scan_begin(const OverWindow *window, Query *input, bool ordered);
 extern void over_scan_next(OverScan *scan);
 extern void over_scan_end(OverScan *scan);
 
@@ -28,7 +31,8 @@ typedef struct OverOutput OverOutput;
 /* Starts the receiver, which gets what the query makes of the rows. */
 extern OverOutput *over_output_begin(const OverWindow *window, DestReceiver *receiver);
 
-/* A row, as over_window_source describes it. */
+/* A row, as over_window_source describes it: over_output_columns. */
+extern TupleDesc over_output_columns(const OverOutput *output);
 extern void over_output_put(OverOutput *output, Datum *values, bool *nulls);
 
 /* Passes on what has been put. */

@@ -10,12 +10,18 @@
  * What is below the windows and in the same level's WHERE belongs to the inputs; expressions around the functions and
  * the levels above to the output. Both are ordinary queries, so that only the windows themselves need code of ours.
  *
- * It can be done where one level has all window functions, and each of its windows reaches back a fixed length of event time (or to the
- * start) and ends with the current row and its peers. The rest is left to slices: always right, if not always fast. So a
- * reason is returned, not an error raised.
+ * It can be done where one level has all window functions, and each of its windows
+ *
+ *   - reaches back a fixed length of event time (or to the start), and ends with the current row and its peers;
+ *   - or is counted in rows or groups of peers up to the current row, or to one before it;
+ *   - or has a function that numbers rows, or looks back by rows.
+ *
+ * Columns that follow the event time in ORDER BY have to be the same in all windows, as far as they go: the rows come in one order. The rest
+ * is left to slices: always right, if not always fast. So a reason is returned, not an error raised.
  */
 #include "tidemark.h"
 
+#include "aggregate/peer_group.h"
 #include "aggregate/planner.h"
 #include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
@@ -27,6 +33,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 
@@ -178,18 +185,13 @@ ends_with_peers(const WindowClause *clause, Oid time_type, const char **why)
 	return false;
 }
 
+/* A frame of event time. */
 static bool
 frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const char **why)
 {
 	int options = clause->frameOptions;
 
-	if (!(options & FRAMEOPTION_RANGE))
-		*why = "a frame is in ROWS or GROUPS";
-	else if (options & FRAMEOPTION_EXCLUSION)
-		*why = "a frame excludes rows (EXCLUDE)";
-	else if (list_length(clause->orderClause) != 1)
-		*why = "a window is ordered by more than the event time";
-	else if (ends_with_peers(clause, time_type, why))
+	if (ends_with_peers(clause, time_type, why))
 	{
 		frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
 		if (options & FRAMEOPTION_START_OFFSET)
@@ -199,6 +201,139 @@ frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const 
 	}
 	return *why == NULL;
 }
+
+/* A bound of a ROWS or GROUPS frame, as a distance before the current row; view/frame.c has seen to it that it is a constant. */
+static int64
+count_before(Node *offset, bool following)
+{
+	int64 distance = 0;
+
+	if (offset)
+		distance = DatumGetInt64(
+			castNode(Const, eval_const_expressions(NULL, copyObject(offset)))->constvalue);
+	distance = Min(distance, PG_INT64_MAX / 2);
+	return following ? -distance : distance;
+}
+
+/*
+ * A ROWS or GROUPS frame; order: how many columns ORDER BY has. Where these are more than the event time, a RANGE frame has no distances, and
+ * is one in GROUPS.
+ */
+static bool
+frame_bounds(const WindowClause *clause, int order, SlidingBounds *bounds, const char **why)
+{
+	int options = clause->frameOptions;
+
+	bounds->first =
+		options & FRAMEOPTION_START_UNBOUNDED_PRECEDING
+			? SLIDING_FROM_START
+			: count_before(options & FRAMEOPTION_START_OFFSET ? clause->startOffset : NULL,
+						   options & FRAMEOPTION_START_OFFSET_FOLLOWING);
+	bounds->last = count_before(options & FRAMEOPTION_END_OFFSET ? clause->endOffset : NULL,
+								options & FRAMEOPTION_END_OFFSET_FOLLOWING);
+	bounds->order = options & FRAMEOPTION_ROWS ? 0 : order;
+	if (bounds->last < 0)
+		*why = "a frame ends after the current row";
+	else if ((options & FRAMEOPTION_START_OFFSET_FOLLOWING) && bounds->first != 0)
+		*why = "a frame begins after the current row";
+	return *why == NULL;
+}
+
+/* Does the function see all rows of the partition up to the current one, whatever the frame says? */
+static bool
+is_of_rows(const WindowFunc *call)
+{
+	switch (call->winfnoid)
+	{
+		case F_ROW_NUMBER:
+		case F_RANK_:
+		case F_DENSE_RANK_:
+		case F_LAG_ANYELEMENT:
+		case F_LAG_ANYELEMENT_INT4:
+		case F_LAG_ANYCOMPATIBLE_INT4_ANYCOMPATIBLE:
+		case F_LEAD_ANYELEMENT_INT4:
+		case F_LEAD_ANYCOMPATIBLE_INT4_ANYCOMPATIBLE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* What is counted from the start to the current row and its peers is nothing but what only grows. */
+static bool
+is_all_so_far(const SlidingBounds *bounds)
+{
+	return bounds->first == SLIDING_FROM_START && bounds->last == 0;
+}
+
+/*
+ * The rows that a call has in view. *bounds: NULL if they are not counted. frame->order is the number of columns that follow
+ * the event time in ORDER BY.
+ */
+static bool
+frame_of_call(const WindowFunc *call, const WindowClause *clause, Oid time_type, OverFrame *frame,
+			  SlidingBounds **bounds, const char **why)
+{
+	SlidingBounds *counted = palloc0(sizeof(SlidingBounds));
+
+	*bounds = NULL;
+	if (is_of_rows(call))
+		frame->by_row = true;
+	else if (clause->frameOptions & FRAMEOPTION_EXCLUSION)
+		*why = "a frame excludes rows (EXCLUDE)";
+	else if ((clause->frameOptions & FRAMEOPTION_RANGE) && frame->order == 0)
+		return frame_length(clause, time_type, frame, why);
+	else if (frame_bounds(clause, 1 + frame->order, counted, why))
+	{
+		frame->by_row = (clause->frameOptions & FRAMEOPTION_ROWS) != 0;
+		*bounds = is_all_so_far(counted) ? NULL : counted;
+	}
+	frame->unbounded = true;
+	return *why == NULL;
+}
+
+/* ---- order -------------------------------------------------------------------------------------- */
+
+static bool
+order_column(OverWindow *window, Query *level, SortGroupClause *item, int place, const char **why)
+{
+	Expr *expression = get_sortgroupclause_tle(item, level->targetList)->expr;
+	Oid type = exprType((Node *) expression);
+	OverOrder *order = palloc(sizeof(OverOrder));
+
+	order->column = input_column(window, expression);
+	order->type = type;
+	order->clause = item;
+	if (item->eqop != lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr ||
+		!peer_type_ok(type, exprCollation((Node *) expression)))
+		*why = psprintf("values of type %s in ORDER BY are not compared as the type itself does it",
+						format_type_be(type));
+	else if (place >= list_length(window->order))
+		window->order = lappend(window->order, order);
+	else
+	{
+		OverOrder *other = list_nth(window->order, place);
+
+		if (other->column != order->column || other->clause->sortop != item->sortop ||
+			other->clause->nulls_first != item->nulls_first)
+			*why = "windows are ordered by different columns after the event time";
+	}
+	return *why == NULL;
+}
+
+/* What follows the event time in the window's ORDER BY is the window's order, or its beginning. */
+static bool
+order_of_window(OverWindow *window, Query *level, const WindowClause *clause, const char **why)
+{
+	ListCell *cell;
+
+	for_each_from(cell, clause->orderClause,
+				  1) if (!order_column(window, level, lfirst_node(SortGroupClause, cell),
+									   foreach_current_index(cell) - 1, why)) return false;
+	return true;
+}
+
+/* ---- keys --------------------------------------------------------------------------------------- */
 
 /* The keys of PARTITION BY, among the inputs. */
 static bool
@@ -249,24 +384,31 @@ same_keys(List *a, List *b)
 	return true;
 }
 
-/* The frame of a window, made if there is none like it; NULL, with the reason, if it is of a kind that can't be done. */
-static OverFrame *
-frame_of_window(OverWindow *window, Query *level, const WindowClause *clause, const char **why)
+/* Do results of both come at the same rows, and rows leave both at the same time? */
+static bool
+same_frame(const OverFrame *a, const OverFrame *b)
 {
+	return a->unbounded == b->unbounded && a->length == b->length && a->by_row == b->by_row &&
+		   (a->by_row || a->order == b->order) && same_keys(a->keys, b->keys);
+}
+
+/* The frame of a call, made if there is none like it; NULL, with the reason, if it is of a kind that can't be done. */
+static OverFrame *
+find_frame(OverWindow *window, Query *level, const WindowFunc *call, SlidingBounds **bounds,
+		   const char **why)
+{
+	const WindowClause *clause = list_nth_node(WindowClause, level->windowClause, call->winref - 1);
 	OverFrame *frame = palloc0(sizeof(OverFrame));
 	ListCell *cell;
 
-	if (!frame_length(clause, window->stream.time_type, frame, why) ||
+	frame->order = list_length(clause->orderClause) - 1;
+	if (!order_of_window(window, level, clause, why) ||
+		!frame_of_call(call, clause, window->stream.time_type, frame, bounds, why) ||
 		!frame_keys(window, level, clause, frame, why))
 		return NULL;
 	foreach (cell, window->frames)
-	{
-		OverFrame *other = lfirst(cell);
-
-		if (other->unbounded == frame->unbounded && other->length == frame->length &&
-			same_keys(other->keys, frame->keys))
-			return other;
-	}
+		if (same_frame(lfirst(cell), frame))
+			return lfirst(cell);
 	frame->columns = bms_add_member(frame->columns, OVER_TIME_COLUMN);
 	window->frames = lappend(window->frames, frame);
 	return frame;
@@ -289,8 +431,9 @@ over_window_function(const OverWindow *window, const WindowFunc *call)
 
 /* How the function is computed as its frame moves; NULL, with the reason, if there is no way. */
 static struct SlidingAggregate *
-method_of(const WindowFunc *call, const OverFrame *frame, const char **why)
+method_of(const OverFunction *function, const OverFrame *frame, const char **why)
 {
+	const WindowFunc *call = function->call;
 	Oid types[FUNC_MAX_ARGS];
 	ListCell *cell;
 
@@ -299,10 +442,19 @@ method_of(const WindowFunc *call, const OverFrame *frame, const char **why)
 		*why = "nth_value counts to a number that is not a constant";
 		return NULL;
 	}
-	foreach (cell, call->args)
-		types[foreach_current_index(cell)] = exprType(lfirst(cell));
+	if (list_length(function->types) > FUNC_MAX_ARGS)
+	{
+		*why = "a function has too many arguments";
+		return NULL;
+	}
+	foreach (cell, function->types)
+		types[foreach_current_index(cell)] = lfirst_oid(cell);
+	if (function->bounds)
+		return sliding_prepare_counted(call->winfnoid, call->inputcollid,
+									   list_length(function->types), types, call->wintype,
+									   function->bounds, why);
 	return (frame->unbounded ? sliding_prepare_growing : sliding_prepare)(
-		call->winfnoid, call->inputcollid, list_length(call->args), types, call->wintype, why);
+		call->winfnoid, call->inputcollid, list_length(function->types), types, call->wintype, why);
 }
 
 /*
@@ -331,24 +483,45 @@ argument_expression(const WindowFunc *call, Expr *argument)
 	return &choice->xpr;
 }
 
+static void
+add_argument(OverFrame *frame, OverFunction *function, AttrNumber column, Oid type)
+{
+	function->arguments = lappend_int(function->arguments, column);
+	function->types = lappend_oid(function->types, type);
+	frame->columns = bms_add_member(frame->columns, column);
+}
+
+/* What ORDER BY has: the event time, and so many further columns. */
+static void
+add_order_arguments(OverWindow *window, OverFrame *frame, OverFunction *function, int further)
+{
+	add_argument(frame, function, OVER_TIME_COLUMN, window->stream.time_type);
+	for (int i = 0; i < further; i++)
+	{
+		OverOrder *order = list_nth(window->order, i);
+
+		add_argument(frame, function, order->column, order->type);
+	}
+}
+
 static bool
-add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, const char **why)
+add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, SlidingBounds *bounds,
+			 int further, const char **why)
 {
 	OverFunction *function = palloc0(sizeof(OverFunction));
 	ListCell *cell;
 
-	function->method = method_of(call, frame, why);
+	function->call = call;
+	function->bounds = bounds;
+	if (sliding_wants_order(call->winfnoid) || (bounds && bounds->order > 0))
+		add_order_arguments(window, frame, function, further);
+	foreach (cell, call->args)
+		add_argument(frame, function, input_column(window, argument_expression(call, lfirst(cell))),
+					 exprType(lfirst(cell)));
+	function->method = method_of(function, frame, why);
 	if (function->method == NULL)
 		return false;
-	function->call = call;
 	function->number = window->nfunctions++;
-	foreach (cell, call->args)
-	{
-		AttrNumber column = input_column(window, argument_expression(call, lfirst(cell)));
-
-		function->arguments = lappend_int(function->arguments, column);
-		frame->columns = bms_add_member(frame->columns, column);
-	}
 	if (call->aggfilter)
 	{
 		function->filter = input_column(window, call->aggfilter);
@@ -371,17 +544,20 @@ collect_functions(Node *node, void *arg)
 {
 	FunctionContext *context = arg;
 	WindowFunc *call = (WindowFunc *) node;
+	WindowClause *clause;
+	SlidingBounds *bounds;
 	OverFrame *frame;
 
 	if (node == NULL)
 		return false;
 	if (!IsA(node, WindowFunc))
 		return expression_tree_walker(node, collect_functions, arg);
-	frame = frame_of_window(
-		context->window, context->level,
-		list_nth_node(WindowClause, context->level->windowClause, call->winref - 1), context->why);
-	return frame == NULL || (over_window_function(context->window, call) == NULL &&
-							 !add_function(context->window, frame, call, context->why));
+	if (over_window_function(context->window, call) != NULL)
+		return false;
+	clause = list_nth_node(WindowClause, context->level->windowClause, call->winref - 1);
+	frame = find_frame(context->window, context->level, call, &bounds, context->why);
+	return frame == NULL || !add_function(context->window, frame, call, bounds,
+										  list_length(clause->orderClause) - 1, context->why);
 }
 
 /* ---- what passes by the windows ------------------------------------------------------------------- */

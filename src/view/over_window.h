@@ -21,11 +21,27 @@ typedef struct OverKey
 	Oid equality; /* operator */
 } OverKey;
 
-/* The rows with event times in [t - length, t] and the same keys are the frame of a row at t. */
+/* One of the columns that order rows of equal event time. */
+typedef struct OverOrder
+{
+	AttrNumber column; /* of the inputs */
+	Oid type;
+	SortGroupClause *clause; /* how ORDER BY sorts it */
+} OverOrder;
+
+/*
+ * The rows with event times in [t - length, t] and the same keys are the frame of a row at t.
+ *
+ * Frames that are counted in rows or groups, and functions that see all rows before the current one, evict
+ * their rows themselves (aggregate/sliding.h): to all others here, these are frames from the start. Functions with a result for each row
+ * share a frame where they have the same keys.
+ */
 typedef struct OverFrame
 {
-	bool unbounded;	 /* from the start: no row ever leaves */
-	int64 length;	 /* ticks; 0 if unbounded */
+	bool unbounded; /* from the start: no row ever leaves */
+	int64 length;	/* ticks; 0 if unbounded */
+	bool by_row;	/* each row has results of its own, when it has entered */
+	int order; /* else: rows that are equal in event time and in the first so many columns of order have the same ones */
 	List *keys;		 /* of OverKey; may be empty */
 	List *functions; /* of OverFunction, in the order of the target list */
 	Bitmapset *
@@ -36,9 +52,11 @@ typedef struct OverFrame
 typedef struct OverFunction
 {
 	WindowFunc *call;
-	int number;		   /* from 0, over all frames: its result's place behind the inputs */
-	List *arguments;   /* int: columns of the inputs */
-	AttrNumber filter; /* column of the inputs that says which rows count; 0: all */
+	int number;		 /* from 0, over all frames: its result's place behind the inputs */
+	List *arguments; /* int: columns of the inputs */
+	List *types;	 /* OIDs, of the arguments */
+	struct SlidingBounds *bounds;	 /* sliding.h; NULL: the frame is not counted */
+	AttrNumber filter;				 /* column of the inputs that says which rows count; 0: all */
 	struct SlidingAggregate *method; /* sliding.h */
 } OverFunction;
 
@@ -50,6 +68,8 @@ typedef struct OverWindow
 	AttrNumber time_column; /* of the event time in the query's output */
 	List *
 		inputs; /* of Expr, over that level's FROM: the columns of the inputs; the first is the event time */
+	List *
+		order; /* of OverOrder: what follows the event time in the windows' ORDER BY, of the longest one */
 	List *frames;	/* of OverFrame; windows with equal keys and frames are one */
 	int nfunctions; /* of all frames */
 } OverWindow;

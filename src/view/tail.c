@@ -10,7 +10,7 @@
  *     │ leave      │ enter                 │             window's length L: rows in (saved - L, newest - L] leave it
  *
  *   SELECT at the levels above the windows ...
- *   FROM (SELECT inputs, replay(op, frame, ..., function, arguments) OVER (PARTITION BY keys ORDER BY at, op)
+ *   FROM (SELECT inputs, replay(op, frame, ..., function, arguments) OVER (PARTITION BY keys ORDER BY at, op, ...)
  *           FROM (SELECT ticks, 0, ...     FROM inputs WHERE t > saved                           -- rows that enter
  *                 UNION ALL
  *                 SELECT ticks + L, f, ... FROM inputs WHERE t in (saved - L, newest - L]        -- that leave frame f
@@ -18,7 +18,7 @@
  *                 SELECT first, -f, keys, states FROM saved states of frame f) events) replayed
  *   WHERE op = 0 AND t > frontier
  *
- * Frames with the same keys share a window, so their events are sorted once. Conditions on keys go down into all of it by
+ * Frames with the same keys and order share a window, so their events are sorted once. Conditions on keys go down into all of it by
  * PostgreSQL's own rules. The expressions around the windows' functions see none but the rows that the view has.
  *
  * Which of them a snapshot can go is known when the query runs: the replay has a one-time filter, the slice one
@@ -30,6 +30,7 @@
 
 #include "access/stratnum.h"
 #include "aggregate/planner.h"
+#include "aggregate/sliding.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
@@ -39,6 +40,7 @@
 #include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
@@ -444,9 +446,39 @@ sort_clause(TargetEntry *entry, Oid equality)
 	return clause;
 }
 
-/* PARTITION BY the frame's keys ORDER BY at, op: the number of that window, which is made if there is none like it. */
+/* The events' column of this input. */
+static TargetEntry *
+event_input(const Query *query, AttrNumber column)
+{
+	return list_nth_node(TargetEntry, query->targetList, EVENT_INPUTS - 1 + column - 1);
+}
+
+/* What further columns of the inputs order events for the frame: for rows with results of their own, all that the window has. */
+static List *
+further_order(const Replay *replay, Query *query, const OverFrame *frame)
+{
+	int n = frame->by_row ? list_length(replay->window->order) : frame->order;
+	List *order = NIL;
+
+	for (int i = 0; i < n; i++)
+	{
+		OverOrder *column = list_nth(replay->window->order, i);
+		TargetEntry *entry = event_input(query, column->column);
+		SortGroupClause *clause = sort_clause(entry, column->clause->eqop);
+
+		clause->sortop = column->clause->sortop;
+		clause->nulls_first = column->clause->nulls_first;
+		order = lappend(order, clause);
+	}
+	return order;
+}
+
+/*
+ * PARTITION BY the frame's keys ORDER BY at, op, and what else orders rows of equal event time: the number of that window, which is made if there is none
+ * like it. Peers have the same result, unless each row has its own.
+ */
 static Index
-window_of_frame(Query *query, const OverFrame *frame)
+window_of_frame(const Replay *replay, Query *query, const OverFrame *frame)
 {
 	WindowClause *clause = makeNode(WindowClause);
 	TargetEntry *at = list_nth_node(TargetEntry, query->targetList, EVENT_AT - 1);
@@ -456,30 +488,57 @@ window_of_frame(Query *query, const OverFrame *frame)
 	foreach (cell, frame->keys)
 	{
 		OverKey *key = lfirst(cell);
-		TargetEntry *entry =
-			list_nth_node(TargetEntry, query->targetList, EVENT_INPUTS - 1 + key->column - 1);
 
-		clause->partitionClause =
-			lappend(clause->partitionClause, sort_clause(entry, key->equality));
+		clause->partitionClause = lappend(
+			clause->partitionClause, sort_clause(event_input(query, key->column), key->equality));
 	}
-	foreach (cell, query->windowClause)
-		if (equal(lfirst_node(WindowClause, cell)->partitionClause, clause->partitionClause))
-			return foreach_current_index(cell) + 1;
 	clause->orderClause =
 		list_make2(sort_clause(at, lookup_type_cache(INT8OID, TYPECACHE_EQ_OPR)->eq_opr),
 				   sort_clause(op, Int4EqualOperator));
+	clause->orderClause = list_concat(clause->orderClause, further_order(replay, query, frame));
 	clause->frameOptions = FRAMEOPTION_DEFAULTS;
+	if (frame->by_row)
+		clause->frameOptions = FRAMEOPTION_NONDEFAULT | FRAMEOPTION_ROWS | FRAMEOPTION_BETWEEN |
+							   FRAMEOPTION_START_UNBOUNDED_PRECEDING | FRAMEOPTION_END_CURRENT_ROW;
+	foreach (cell, query->windowClause)
+	{
+		WindowClause *other = lfirst_node(WindowClause, cell);
+
+		if (equal(other->partitionClause, clause->partitionClause) &&
+			equal(other->orderClause, clause->orderClause) &&
+			other->frameOptions == clause->frameOptions)
+			return foreach_current_index(cell) + 1;
+	}
 	clause->winref = list_length(query->windowClause) + 1;
 	query->windowClause = lappend(query->windowClause, clause);
 	return clause->winref;
 }
 
-/* replay(op, frame, counts, saved, NULL::result, function, arguments) OVER the frame's window */
+/* What a frame that is counted begins and ends with, as an array for replay; null if it is not counted. */
+static Node *
+bounds_constant(const SlidingBounds *bounds)
+{
+	Datum values[3];
+
+	if (bounds == NULL)
+		return (Node *) makeNullConst(INT8ARRAYOID, -1, InvalidOid);
+	values[0] = Int64GetDatum(bounds->first);
+	values[1] = Int64GetDatum(bounds->last);
+	values[2] = Int64GetDatum(bounds->order);
+	return (Node *) makeConst(
+		INT8ARRAYOID, -1, InvalidOid, -1,
+		PointerGetDatum(construct_array(values, lengthof(values), INT8OID, sizeof(int64),
+										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		false, false);
+}
+
+/* replay(op, frame, counts, saved, NULL::result, function, bounds, arguments) OVER the frame's window */
 static WindowFunc *
 replay_call(const Query *events, const OverFunction *function, Index winref, int32 frame,
 			AttrNumber saved)
 {
-	Oid types[] = {INT4OID, INT4OID, BOOLOID, BYTEAOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
+	Oid types[] = {INT4OID,		  INT4OID,		   BOOLOID,		 BYTEAOID,
+				   ANYELEMENTOID, REGPROCEDUREOID, INT8ARRAYOID, ANYOID};
 	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("replay"));
 	WindowFunc *call = copyObject(function->call);
 	ListCell *cell;
@@ -495,6 +554,7 @@ replay_call(const Query *events, const OverFunction *function, Index winref, int
 	arguments = lappend(arguments, makeNullConst(call->wintype, -1, call->wincollid));
 	arguments = lappend(arguments, makeConst(REGPROCEDUREOID, -1, InvalidOid, sizeof(Oid),
 											 ObjectIdGetDatum(call->winfnoid), false, true));
+	arguments = lappend(arguments, bounds_constant(function->bounds));
 	foreach (cell, function->arguments)
 		arguments = lappend(arguments, event_variable(events, EVENT_INPUTS + lfirst_int(cell) - 1));
 	if (function->arguments == NIL)
@@ -514,7 +574,7 @@ replay_frame(const Replay *replay, Query *query, const Query *events, const Over
 			 int32 number, Expr **results)
 {
 	AttrNumber saved = EVENT_INPUTS + replay->ninputs;
-	Index winref = count_used(replay, frame) > 0 ? window_of_frame(query, frame) : 0;
+	Index winref = count_used(replay, frame) > 0 ? window_of_frame(replay, query, frame) : 0;
 	ListCell *cell;
 
 	foreach (cell, frame->functions)
