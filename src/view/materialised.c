@@ -217,21 +217,8 @@ create_receiver(Relation rel)
 static void
 run_query(DestReceiver *receiver, void *query)
 {
-	PlannedStmt *plan;
-	QueryDesc *description;
-
 	slice_work_mem();
-	plan = pg_plan_query(query, "", 0, NULL);
-	PushCopiedSnapshot(GetActiveSnapshot());
-	UpdateActiveSnapshotCommandId();
-	description =
-		CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, receiver, NULL, NULL, 0);
-	ExecutorStart(description, 0);
-	compat_executor_run(description);
-	ExecutorFinish(description);
-	ExecutorEnd(description);
-	FreeQueryDesc(description);
-	PopActiveSnapshot();
+	slice_run(query, receiver, NULL);
 }
 
 /* A row's late event times since the last move; with more, all is taken to be changed. */
@@ -269,9 +256,13 @@ uint64
 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
 					Ticks to)
 {
-	SliceBounds bounds = slice_bounds(shape, from, to);
-	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
+	SliceBounds bounds;
+	Query *slice;
 
+	if (slice_is_empty(shape, from, to))
+		return 0;
+	bounds = slice_bounds(shape, from, to);
+	slice = slice_query(batch, shape, &bounds, true, NULL);
 	aggregate_swap_exact_always(slice);
 	return materialised_receive(view, run_query, slice);
 }

@@ -188,7 +188,7 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 		op->tables = view_states(view->relid);
 	}
 	MemoryContextSwitchTo(old);
-	view_set_method(view->relid, over_window_view_method(op->window, has_windows, op->why));
+	view_set_method(view->relid, over_window_view_method(batch, op->window, has_windows, op->why));
 	keep(op);
 	return op;
 }
@@ -260,6 +260,7 @@ typedef struct Step
 	Operator *op;
 	Ticks from; /* the frontier */
 	Ticks to;
+	const SharedSlices *slices; /* that other views read too; NULL: none */
 	bool
 		late; /* rows came late since the last step: the states of these keys have to be made anew */
 	List *late_keys;
@@ -325,18 +326,30 @@ tails_of(const OverWindow *window, bool unbounded)
 }
 
 /*
- * The inputs with event times in (after, to], of these keys (of keys.h; NIL: all); ordered: those of equal event time, too.
+ * The inputs with event times in (after, to], of these keys (of keys.h; NIL: all), in the slice that views share, if there is one;
+ * ordered: those of equal event time, too.
  */
 static OverScan *
-scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to,
-			const List *keys, bool ordered)
+scan_inputs(const Step *step, const Bitmapset *columns, Ticks after, Ticks to, const List *keys,
+			bool ordered)
 {
+	const OverWindow *window = step->op->window;
 	Oid type = window->stream.time_type;
-	Expr *from = after == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(after, 1));
-	Query *input = over_window_input(window, columns, from, slice_time_constant(type, to));
+	Query *input;
 
+	if (step->slices && keys == NIL)
+	{
+		QueryEnvironment *slice;
+
+		input = over_window_input(window, columns, NULL, NULL);
+		slice = shared_slices_use(step->slices, input, after, to);
+		if (slice)
+			return over_scan_begin(window, input, ordered, slice);
+	}
+	input =
+		over_window_input(window, columns, slice_after(type, after), slice_time_constant(type, to));
 	keys_restrict(input, keys);
-	return over_scan_begin(window, input, ordered);
+	return over_scan_begin(window, input, ordered, NULL);
 }
 
 /* Looks from time to time whether the states have outgrown tidemark.work_mem. */
@@ -353,8 +366,8 @@ count_row(Step *step)
 static void
 refill(Step *step, const Tail *tail, Ticks after)
 {
-	OverScan *scan = scan_inputs(step->op->window, tail->columns, after, step->from,
-								 step->late_keys, after == TICKS_MIN);
+	OverScan *scan =
+		scan_inputs(step, tail->columns, after, step->from, step->late_keys, after == TICKS_MIN);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !step->too_large; over_scan_next(scan))
@@ -657,16 +670,15 @@ sweep(Step *step)
 static void
 begin_scans(Step *step)
 {
-	OverWindow *window = step->op->window;
 	ListCell *cell;
 
-	step->head = scan_inputs(window, NULL, step->from, step->to, NIL, true);
-	step->tails = tails_of(window, false);
+	step->head = scan_inputs(step, NULL, step->from, step->to, NIL, true);
+	step->tails = tails_of(step->op->window, false);
 	foreach (cell, step->tails)
 	{
 		Tail *tail = lfirst(cell);
 
-		tail->scan = scan_inputs(window, tail->columns, ticks_minus(step->from, tail->length),
+		tail->scan = scan_inputs(step, tail->columns, ticks_minus(step->from, tail->length),
 								 ticks_minus(step->to, tail->length), NIL, false);
 	}
 }
@@ -791,7 +803,7 @@ set_too_large(Operator *op)
 	op->window = NULL;
 	op->why = "its windows' states need more memory than tidemark.work_mem allows";
 	op->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
-	view_set_method(op->relid, over_window_view_method(NULL, true, op->why));
+	view_set_method(op->relid, over_window_view_method(NULL, NULL, true, op->why));
 }
 
 /*
@@ -823,8 +835,46 @@ over_operator_can(const ContinuousView *view, const Shape *shape, Query *batch)
 }
 
 bool
+over_operator_ready(const ContinuousView *view, const Frontier *frontier)
+{
+	const Operator *op = find_operator(view->relid);
+
+	if (op == NULL || op->mat != view->mat)
+		return frontier->frontier == TICKS_MIN;
+	if (op->window == NULL)
+		return false;
+	return frontier->frontier == TICKS_MIN ||
+		   (op->frontier == frontier->frontier && op->corrections == frontier->corrections);
+}
+
+void
+over_operator_want(const ContinuousView *view, Ticks from, Ticks to, SharedSlices *slices)
+{
+	const OverWindow *window = find_operator(view->relid)->window;
+	ListCell *cell;
+
+	shared_slices_want(slices, over_window_input(window, NULL, NULL, NULL), from, to);
+	foreach (cell, tails_of(window, false))
+	{
+		Tail *tail = lfirst(cell);
+
+		shared_slices_want(slices, over_window_input(window, tail->columns, NULL, NULL),
+						   ticks_minus(from, tail->length), ticks_minus(to, tail->length));
+	}
+}
+
+void
+over_operator_forget(Oid view)
+{
+	Operator *op = find_operator(view);
+
+	if (op)
+		discard(op);
+}
+
+bool
 over_operator_append(const ContinuousView *view, const Shape *shape, Query *batch,
-					 const Frontier *frontier, Ticks *to, uint64 *rows)
+					 const Frontier *frontier, const SharedSlices *slices, Ticks *to, uint64 *rows)
 {
 	Operator *op = operator_of_view(view, shape, batch);
 	Step *step;
@@ -839,6 +889,7 @@ over_operator_append(const ContinuousView *view, const Shape *shape, Query *batc
 	step->op = op;
 	step->from = frontier->frontier;
 	step->to = *to;
+	step->slices = slices;
 	op->settled = false;
 	if (op->frontier != step->from || op->corrections != frontier->corrections)
 		catch_up(step, view, shape, batch);
