@@ -36,6 +36,10 @@ CREATE FOREIGN TABLE wrong_types (k int, n point) SERVER nowhere OPTIONS (topic 
 SELECT tidemark.start_sink('counts', 'wrong_types');
 CREATE FOREIGN TABLE no_columns (at timestamptz OPTIONS (metadata 'timestamp')) SERVER nowhere OPTIONS (topic 'results');
 SELECT tidemark.start_sink('counts', 'no_columns');
+-- one row a key: none is final
+CREATE VIEW latest AS SELECT DISTINCT ON (k) t, k, v::bigint AS n FROM s ORDER BY k, t DESC;
+SELECT tidemark.make_continuous('latest');
+SELECT tidemark.start_sink('latest', 'results');
 -- two sinks
 SET ROLE sink_sender;
 SELECT tidemark.start_sink('counts', 'results');

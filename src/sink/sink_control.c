@@ -40,6 +40,14 @@ lock_view(Oid relid, ContinuousView *view)
 {
 	LockRelationOid(relid, ShareUpdateExclusiveLock);
 	view_require(relid, view);
+	if (strcmp(view_method(relid).method, "keyed") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("view \"%s\" can't have a sink: it keeps one row, or some, of each key",
+						get_rel_name(relid)),
+				 errdetail("A row of it is never final: it goes when another takes its place."),
+				 errhint("Send a view that has every row, and keep the last one of each key where "
+						 "it is read, or write the rows of now with INSERT INTO ... SELECT.")));
 }
 
 static void
