@@ -59,6 +59,15 @@
 /* A thousand rows and what their decoding needs, mostly; kept when the context is reset. */
 #define CHUNK_BYTES (1024 * 1024)
 
+/*
+ * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
+ * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
+ */
+#define GIVE_WAY_RECORDS 50000
+#define GIVE_WAY_LONGEST 4 /* times */
+#define GIVE_WAY_GREATEST (20 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_BATCH 5000
+
 /* Positions that are committed, not yet known to be flushed. */
 typedef struct GroupCommit
 {
@@ -74,6 +83,7 @@ typedef struct IngestWorker
 	Ingest ingest;
 	KafkaRecord *records;
 	int nrecords;
+	int64 ahead;	   /* by so many records of the views, after the last batch */
 	int topic_missing; /* how often in a row the broker has said that there's no such topic */
 
 	TimestampTz partitions_at; /* when they were looked for */
@@ -331,6 +341,52 @@ connect_topic(IngestWorker *worker)
 	return SESSION_OVER;
 }
 
+/* ---- giving way ---- */
+
+/* Counts records that are committed; returns by how many the worker is ahead of the views' frontiers, 0 where nobody moves those. */
+static int64
+records_ahead(IngestWorker *worker, int n)
+{
+	JobProgress *progress = &worker->job.slot->progress;
+	int64 ahead = 0;
+
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	progress->committed += n;
+	if (tidemark_maintain && progress->being_moved > progress->moved)
+		ahead = progress->committed - progress->moved;
+	LWLockRelease(&worker_shared->lock);
+	return ahead;
+}
+
+static bool
+should_give_way(const IngestWorker *worker)
+{
+	return worker->ahead > GIVE_WAY_RECORDS && worker->ahead <= GIVE_WAY_GREATEST;
+}
+
+/*
+ * After a batch of n records that was begun then. Whoever reads a view reads the rows that it is behind, so a little patience here is a
+ * lot of time there; the broker keeps what comes meanwhile.
+ */
+static void
+give_way(IngestWorker *worker, TimestampTz began, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end;
+
+	worker->ahead = records_ahead(worker, n);
+	end = now + (now - began) * Min(worker->ahead / GIVE_WAY_RECORDS, GIVE_WAY_LONGEST);
+	while (should_give_way(worker) && !worker_stop_requested())
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		(void) worker_wait(left, PG_WAIT_EXTENSION);
+		worker->ahead = records_ahead(worker, 0);
+	}
+}
+
 /* ---- while it runs ---- */
 
 static void
@@ -373,12 +429,13 @@ collect(IngestWorker *worker)
 	TimestampTz start = 0;
 	int64 bytes = 0;
 	long wait_ms = QUIET_POLL_MS;
+	int most = should_give_way(worker) ? GIVE_WAY_BATCH : BATCH_RECORDS;
 
 	worker->nrecords = 0;
-	while (worker->nrecords < BATCH_RECORDS && bytes < BATCH_BYTES)
+	while (worker->nrecords < most && bytes < BATCH_BYTES)
 	{
 		KafkaTrouble trouble;
-		int room = Min(POLL_RECORDS, BATCH_RECORDS - worker->nrecords);
+		int room = Min(POLL_RECORDS, most - worker->nrecords);
 		int n = kafka_consumer_poll(worker->ingest.consumer, worker->records + worker->nrecords,
 									room, wait_ms, &trouble);
 
@@ -553,6 +610,7 @@ run_session(Job *job)
 	show_running(worker);
 	while (!worker_stop_requested())
 	{
+		TimestampTz began;
 		int n;
 
 		worker_handle_signals();
@@ -561,11 +619,13 @@ run_session(Job *job)
 		if (job_source_altered || look_around(worker) || collect(worker))
 			return SESSION_AGAIN;
 		n = worker->nrecords;
+		began = GetCurrentTimestamp();
 		find_idle(ingest);
 		if ((n > 0 || has_news(ingest)) && !one_batch(worker))
 			return SESSION_AGAIN;
 		commit_group(worker);
 		show_progress(worker, n);
+		give_way(worker, began, n);
 	}
 	return SESSION_OVER;
 }
