@@ -81,6 +81,8 @@ depends_on_peers(WindowFunc *call, WindowClause *window)
 	{
 		case F_RANK_:
 		case F_DENSE_RANK_:
+		case F_PERCENT_RANK_:
+		case F_CUME_DIST_:
 			return false;
 		default:
 			break;
