@@ -84,6 +84,7 @@ typedef struct IngestWorker
 	Ingest ingest;
 	KafkaRecord *records;
 	int nrecords;
+	long batch_ms;	   /* that the last batch took */
 	int64 ahead;	   /* by so many records of the views, after the last batch */
 	int topic_missing; /* how often in a row the broker has said that there's no such topic */
 
