@@ -30,8 +30,9 @@
  * Locks are LOCKTAG_OBJECT on our catalogue tables' OIDs and the stream's or view's: they are held to
  * the end of the transaction (prepared ones too), show in pg_locks, and take part in deadlock
  * detection. A writer holds the stream's lock and waits for views' locks, in OID order; the maintainer
- * waits for a view's lock holding no other, and for writers without holding a view's lock. Locks on the stream's
- * tables come before views' locks for everybody.
+ * waits for a view's lock holding no other, and for writers without holding a view's lock. Where it moves several views in
+ * one transaction, it takes those whose locks are free, and waits for none. Its snapshot is taken after the last of them. Locks on the
+ * stream's tables come before views' locks for everybody.
  */
 #include "tidemark.h"
 
@@ -120,6 +121,15 @@ frontier_lock_view(Oid view)
 
 	object_lock_tag(&tag, "view", view);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+bool
+frontier_try_lock_view(Oid view)
+{
+	LOCKTAG tag;
+
+	object_lock_tag(&tag, "view", view);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 void

@@ -34,6 +34,9 @@ extern void frontier_lock_tables(Oid stream);
 /* Takes the view's correction lock, until the end of the transaction: one at a time changes its rows. */
 extern void frontier_lock_view(Oid view);
 
+/* The same, if it is free; false if not. */
+extern bool frontier_try_lock_view(Oid view);
+
 /* The stream is gone: forgets its guard when the transaction commits. */
 extern void frontier_forget_at_commit(Oid stream);
 

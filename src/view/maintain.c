@@ -21,6 +21,11 @@
  * fails is tried again in the next round from what is committed; nothing here survives a crash
  * but the catalogue, and nothing needs to.
  *
+ * Views that stand at one frontier and go to the same target are stepped together, in one transaction and with one snapshot, taken
+ * when all their locks are held: they share the reading of the stream (view/shared_slices.c). Each has a subtransaction of its own
+ * in it, so that the failure of one takes back nothing of the others. Those that have to wait for a lock, or to read the states of their
+ * windows first, take a step of their own. All that follow the watermark meet at the target.
+ *
  * A lock that can't be had soon is no error: the step is tried again after the next look.
  *
  * Steps commit asynchronously: a lost commit loses the rows with the frontier that says they are there.
@@ -39,10 +44,12 @@
 #include "stream/stream.h"
 #include "stream/time_index.h"
 #include "stream/watermark.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -56,6 +63,9 @@
 /* About how many rows of a stream a step reads; incremental ones are that many times shorter: they read no lookback, and sort in less memory. */
 #define ROWS_PER_STEP 500000
 #define INCREMENTAL_STEPS 5
+
+/* A step of several views is shorter: their locks are held for all of it. But not much: each step has its costs. */
+#define TOGETHER_STEPS 5
 
 /* ms between looks while nothing tells us of changes, and while waiting for writers. */
 #define IDLE_MS 1000
@@ -246,12 +256,9 @@ end_step(void)
 	CommitTransactionCommand();
 }
 
-/*
- * After an error: the transaction is over, and the error is returned, in that context. NULL: a lock could not be
- * had in time, or in a deadlock of others that the maintainer stood in. What ends the process goes on.
- */
+/* Takes an error that was caught, into that context. What ends the process goes on. */
 static ErrorData *
-catch_error(MemoryContext context)
+take_error(MemoryContext context)
 {
 	ErrorData *error;
 
@@ -260,12 +267,28 @@ catch_error(MemoryContext context)
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		PG_RE_THROW();
 	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(context);
+	return error;
+}
+
+/* NULL for what is no error: a lock could not be had in time, or in a deadlock of others that the maintainer stood in. */
+static ErrorData *
+unless_locked(ErrorData *error)
+{
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
 		return NULL;
 	return error;
+}
+
+/* After an error: the transaction is over, and the error is returned, in that context; NULL if it is none. */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData *error = take_error(context);
+
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	return unless_locked(error);
 }
 
 static void
@@ -355,15 +378,13 @@ set_step(Progress *progress, const Stream *stream)
 		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / rows, 1), 9e18);
 }
 
-/* How far the next step goes from this frontier to its target. */
+/* How far the next step, one of so many in the time of a long one, goes from this frontier to its target. */
 static Ticks
-step_target(const Progress *progress, Ticks frontier, Ticks target, bool incremental)
+step_target(const Progress *progress, Ticks frontier, Ticks target, int parts)
 {
-	Ticks step = incremental ? Max(progress->step / INCREMENTAL_STEPS, 1) : progress->step;
-
 	if (progress->step == 0)
 		return target;
-	return Min(target, ticks_plus(Max(frontier, progress->start), step));
+	return Min(target, ticks_plus(Max(frontier, progress->start), Max(progress->step / parts, 1)));
 }
 
 /* Remembers which views there are before the guard is raised for them: by their materialised tables, which a view made anew changes. */
@@ -439,79 +460,154 @@ check_writers(Progress *progress)
 	progress->phase = PHASE_APPENDING;
 }
 
+/* A step of a view whose lock is held. */
+typedef struct Step
+{
+	Oid relid;
+	ContinuousView view;
+	Frontier frontier;
+	Ticks target;
+	Ticks to; /* at most the target */
+
+	Shape shape;
+	Query *batch;
+	bool incremental;
+} Step;
+
+/* The snapshot of a step is taken when its locks are held, and what is known of its views is what they made of it. */
+static void
+take_snapshot(void)
+{
+	PopActiveSnapshot();
+	AcceptInvalidationMessages();
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+static bool
+find_view(Step *step)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(step->relid)) &&
+		   view_lookup(step->relid, &step->view);
+}
+
+/* Is there something to do for the view, as the active snapshot has it? Then from where, and where to. */
+static bool
+find_step(Step *step, const Progress *progress)
+{
+	ContinuousView *view = &step->view;
+
+	if (!list_member_oid(progress->views, view->mat))
+		return false;
+	step->frontier = frontier_read(step->relid, GetActiveSnapshot());
+	step->target = step->to =
+		Min(view_target(view, &progress->reached), ticks_minus(progress->target, view->lookahead));
+	return step->frontier.found && step->frontier.frontier < step->target;
+}
+
+static void
+prepare_step(Step *step)
+{
+	Access access;
+
+	step->batch = slice_batch_query(step->relid, &step->shape, &access);
+	shape_require(&step->shape, get_rel_name(step->relid));
+	define_require_access(step->relid, access);
+	step->incremental = over_operator_can(&step->view, &step->shape, step->batch);
+}
+
+/* slices: what it shares with other views, or NULL. */
+static void
+run_step(Step *step, const Progress *progress, const SharedSlices *slices)
+{
+	Ticks from = step->frontier.frontier;
+	uint64 rows;
+
+	if (!over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
+							  &step->to, &rows))
+		rows = materialised_append(&step->view, &step->shape, step->batch, ticks_plus(from, 1),
+								   step->to);
+	materialised_moved(step->relid, step->to, rows);
+	if (from == TICKS_MIN)
+		materialised_begins(step->relid, Min(progress->start, step->to));
+}
+
 /* One step of one view towards the target; true if it has arrived. */
 static bool
 advance_view(Oid relid, const Progress *progress)
 {
-	ContinuousView view;
-	Shape shape;
-	Frontier frontier;
-	Ticks target;
-	Ticks to;
+	Step step = {.relid = relid};
 
 	/* tables before the view, as DROP TABLE ... CASCADE and writers do it */
 	frontier_lock_tables(progress->stream);
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return true; /* somebody changes it now; the next look sees what came of it */
 	frontier_lock_view(relid);
-	PopActiveSnapshot();
-	AcceptInvalidationMessages();
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) || !view_lookup(relid, &view))
+	take_snapshot();
+	if (!find_view(&step))
 		return true;
-	if (!view.current)
-	{
+	if (!step.view.current)
 		define_rebuild(relid);
+	if (!step.view.current || !find_step(&step, progress))
 		return true;
-	}
-	if (!list_member_oid(progress->views, view.mat))
-		return true;
-	frontier = frontier_read(relid, GetActiveSnapshot());
-	to = target =
-		Min(view_target(&view, &progress->reached), ticks_minus(progress->target, view.lookahead));
-	if (frontier.found && frontier.frontier < target)
-	{
-		Access access;
-		Query *batch = slice_batch_query(relid, &shape, &access);
-		bool incremental;
-		uint64 rows;
-
-		shape_require(&shape, get_rel_name(relid));
-		define_require_access(relid, access);
-		incremental = over_operator_can(&view, &shape, batch);
-		/* with an unbounded lookback each slice reads all that came before it */
-		if (incremental || !lookback_is_unbounded(&shape.lookback))
-			to = step_target(progress, frontier.frontier, target, incremental);
-		if (!over_operator_append(&view, &shape, batch, &frontier, &to, &rows))
-			rows = materialised_append(&view, &shape, batch, ticks_plus(frontier.frontier, 1), to);
-		materialised_moved(relid, to, rows);
-		if (frontier.frontier == TICKS_MIN)
-			materialised_begins(relid, Min(progress->start, to));
-	}
-	return to >= target;
+	prepare_step(&step);
+	/* with an unbounded lookback each slice reads all that came before it */
+	if (step.incremental || !lookback_is_unbounded(&step.shape.lookback))
+		step.to = step_target(progress, step.frontier.frontier, step.target,
+							  step.incremental ? INCREMENTAL_STEPS : 1);
+	run_step(&step, progress, NULL);
+	return step.to >= step.target;
 }
 
-/* What went wrong with a view's maintenance, for tidemark.continuous_views; NULL: nothing now. True if that is news. */
+/* What went wrong with a view's maintenance, for tidemark.continuous_views. True if that is news. */
 static bool
 record_error(Oid view, const char *message)
 {
 	Oid types[] = {OIDOID, TEXTOID};
-	Datum values[] = {ObjectIdGetDatum(view), message ? CStringGetTextDatum(message) : 0};
-	char nulls[] = {' ', message ? ' ' : 'n', '\0'};
-	bool news;
+	Datum values[] = {ObjectIdGetDatum(view), CStringGetTextDatum(message)};
 
-	begin_step();
-	news = catalog_execute(
+	return catalog_execute(
 			   "UPDATE tidemark.view SET last_error = $2, last_error_at = clock_timestamp() "
 			   "WHERE relid = $1 AND last_error IS DISTINCT FROM $2",
-			   2, types, values, nulls) > 0;
+			   2, types, values, NULL) > 0;
+}
+
+/* Nothing went wrong with the maintenance of these views now. */
+static void
+clear_errors(const Oid *views, int n)
+{
+	Oid types[] = {OIDARRAYOID};
+	Datum *elements = palloc(n * sizeof(Datum));
+	Datum values[1];
+
+	for (int i = 0; i < n; i++)
+		elements[i] = ObjectIdGetDatum(views[i]);
+	values[0] =
+		PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	(void) catalog_execute(
+		"UPDATE tidemark.view SET last_error = NULL, last_error_at = clock_timestamp() "
+		"WHERE relid = ANY ($1) AND last_error IS NOT NULL",
+		1, types, values, NULL);
+}
+
+/* A view's step has failed and is rolled back: that is recorded, and logged when it is another error than before. */
+static void
+report_failure(Oid view, ErrorData *error, Progress *progress)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool news;
+
+	progress->failed = true;
+	begin_step();
+	news = record_error(view, error->message);
 	end_step();
-	return news;
+	MemoryContextSwitchTo(context);
+	if (news)
+		log_error(error);
 }
 
 /*
- * A step of one view in a transaction of its own. An error (of the view's own query, say) is recorded, logged when it
- * is another than before, and holds up this view only: it is tried again after the next look.
+ * A step of one view in a transaction of its own. An error (of the view's own query, say) holds up this view only: it
+ * is tried again after the next look.
  */
 static bool
 try_step(Oid view, Progress *progress)
@@ -524,6 +620,7 @@ try_step(Oid view, Progress *progress)
 	{
 		begin_step();
 		arrived = advance_view(view, progress);
+		clear_errors(&view, 1);
 		end_step();
 	}
 	PG_CATCH();
@@ -532,11 +629,225 @@ try_step(Oid view, Progress *progress)
 		arrived = true;
 	}
 	PG_END_TRY();
-	progress->failed |= error != NULL;
-	if (record_error(view, error ? error->message : NULL) && error)
-		log_error(error);
 	MemoryContextSwitchTo(context);
+	if (error)
+		report_failure(view, error, progress);
 	return arrived;
+}
+
+/* ---- steps of several views -------------------------------------------------------------------------- */
+
+/* Views that take a step in one transaction. */
+typedef struct ViewGroup
+{
+	Ticks from;
+	Ticks target;
+	List *views; /* OIDs */
+
+	/* What came of it: OIDs of those that took the step, those that failed, and their errors; the rest did not take part. */
+	MemoryContext context;
+	List *stepped;
+	List *failed;
+	List *errors; /* of ErrorData, NULL: none that has to be told */
+	bool arrived;
+} ViewGroup;
+
+/* Puts the view among those that could take the same step, as far as can be seen without locks. */
+static List *
+add_to_group(List *groups, Oid relid, const Progress *progress)
+{
+	Step step = {.relid = relid};
+	ViewGroup *group;
+	ListCell *cell;
+
+	if (!find_view(&step) || !step.view.current || !find_step(&step, progress) ||
+		!over_operator_ready(&step.view, &step.frontier))
+		return groups;
+	foreach (cell, groups)
+	{
+		group = lfirst(cell);
+		if (group->from == step.frontier.frontier && group->target == step.target)
+		{
+			group->views = lappend_oid(group->views, relid);
+			return groups;
+		}
+	}
+	group = palloc0(sizeof(ViewGroup));
+	group->from = step.frontier.frontier;
+	group->target = step.target;
+	group->views = list_make1_oid(relid);
+	group->context = CurrentMemoryContext;
+	return lappend(groups, group);
+}
+
+typedef void (*StepPart)(Step *step, const Progress *progress, SharedSlices *slices);
+
+/* A part of a view's step in a subtransaction; false if it failed. */
+static bool
+try_part(StepPart part, Step *step, const Progress *progress, SharedSlices *slices,
+		 ViewGroup *group)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		part(step, progress, slices);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = take_error(group->context);
+
+		RollbackAndReleaseCurrentSubTransaction();
+		over_operator_forget(step->relid);
+		MemoryContextSwitchTo(group->context);
+		group->failed = lappend_oid(group->failed, step->relid);
+		group->errors = lappend(group->errors, unless_locked(error));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+static void
+prepare_part(Step *step, const Progress *progress, SharedSlices *slices)
+{
+	prepare_step(step);
+}
+
+static void
+run_part(Step *step, const Progress *progress, SharedSlices *slices)
+{
+	run_step(step, progress, slices);
+}
+
+/* The locks of those views that have them free. */
+static List *
+lock_free_views(const List *views)
+{
+	List *locked = NIL;
+	ListCell *cell;
+
+	foreach (cell, views)
+	{
+		Oid relid = lfirst_oid(cell);
+
+		if (ConditionalLockRelationOid(relid, AccessShareLock) && frontier_try_lock_view(relid))
+			locked = lappend_oid(locked, relid);
+	}
+	return locked;
+}
+
+/* The steps of those views that are still as they were seen without locks. */
+static List *
+prepare_steps(const List *views, const Progress *progress, ViewGroup *group)
+{
+	List *steps = NIL;
+	ListCell *cell;
+
+	foreach (cell, views)
+	{
+		Step *step = palloc0(sizeof(Step));
+
+		step->relid = lfirst_oid(cell);
+		if (find_view(step) && step->view.current && find_step(step, progress) &&
+			step->frontier.frontier == group->from && step->target == group->target &&
+			try_part(prepare_part, step, progress, NULL, group) && step->incremental &&
+			over_operator_ready(&step->view, &step->frontier))
+			steps = lappend(steps, step);
+	}
+	return steps;
+}
+
+/* Each view's step to the same event time, over slices that are read once. */
+static void
+run_steps(List *steps, const Progress *progress, ViewGroup *group)
+{
+	SharedSlices *slices = shared_slices_create(&((Step *) linitial(steps))->shape.stream);
+	int parts = INCREMENTAL_STEPS * Min(list_length(steps), TOGETHER_STEPS);
+	Ticks to = step_target(progress, group->from, group->target, parts);
+	Oid *stepped = palloc(list_length(steps) * sizeof(Oid));
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, steps)
+		over_operator_want(&((Step *) lfirst(cell))->view, group->from, to, slices);
+	shared_slices_read(slices);
+	group->arrived = true;
+	foreach (cell, steps)
+	{
+		Step *step = lfirst(cell);
+
+		CHECK_FOR_INTERRUPTS();
+		step->to = to;
+		if (!try_part(run_part, step, progress, slices, group))
+			continue;
+		stepped[n++] = step->relid;
+		group->arrived &= step->to >= step->target;
+	}
+	clear_errors(stepped, n);
+	MemoryContextSwitchTo(group->context);
+	for (int i = 0; i < n; i++)
+		group->stepped = lappend_oid(group->stepped, stepped[i]);
+}
+
+static void
+advance_group(ViewGroup *group, const Progress *progress)
+{
+	List *views;
+	List *steps;
+
+	frontier_lock_tables(progress->stream);
+	views = lock_free_views(group->views);
+	if (list_length(views) < 2)
+		return;
+	take_snapshot();
+	steps = prepare_steps(views, progress, group);
+	if (list_length(steps) > 1)
+		run_steps(steps, progress, group);
+}
+
+/*
+ * A step of several views. Returns those that are done with for now, and brings *arrived down if one of them has further to go. The others
+ * have to take steps of their own; so have all if anything goes wrong outside of a view's subtransaction.
+ */
+static List *
+try_group(ViewGroup *group, Progress *progress, bool *arrived)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ListCell *view;
+	ListCell *error;
+
+	if (list_length(group->views) < 2)
+		return NIL;
+	PG_TRY();
+	{
+		begin_step();
+		advance_group(group, progress);
+		end_step();
+	}
+	PG_CATCH();
+	{
+		ErrorData *failure = catch_error(context);
+
+		if (failure)
+			log_error(failure);
+		group->stepped = group->failed = group->errors = NIL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	forboth (view, group->failed, error, group->errors)
+		if (lfirst(error))
+			report_failure(lfirst_oid(view), lfirst(error), progress);
+	if (group->stepped)
+		*arrived &= group->arrived;
+	return list_concat_copy(group->stepped, group->failed);
 }
 
 static void
@@ -557,18 +868,25 @@ append(Progress *progress)
 	MemoryContext round_context = CurrentMemoryContext;
 	bool arrived = true;
 	List *views;
+	List *groups = NIL;
+	List *done = NIL;
 	ListCell *cell;
 
 	begin_step();
 	MemoryContextSwitchTo(round_context);
 	views = views_of_stream(progress->stream);
+	over_operator_keep(progress->stream, views);
+	foreach (cell, views)
+		groups = add_to_group(groups, lfirst_oid(cell), progress);
 	end_step();
 	MemoryContextSwitchTo(round_context);
-	over_operator_keep(progress->stream, views);
+	foreach (cell, groups)
+		done = list_concat(done, try_group(lfirst(cell), progress, &arrived));
 	foreach (cell, views)
 	{
 		CHECK_FOR_INTERRUPTS();
-		arrived &= try_step(lfirst_oid(cell), progress);
+		if (!list_member_oid(done, lfirst_oid(cell)))
+			arrived &= try_step(lfirst_oid(cell), progress);
 	}
 	if (arrived)
 	{

@@ -216,21 +216,8 @@ create_receiver(Relation rel)
 static void
 run_query(DestReceiver *receiver, void *query)
 {
-	PlannedStmt *plan;
-	QueryDesc *description;
-
 	slice_work_mem();
-	plan = pg_plan_query(query, "", 0, NULL);
-	PushCopiedSnapshot(GetActiveSnapshot());
-	UpdateActiveSnapshotCommandId();
-	description =
-		CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, receiver, NULL, NULL, 0);
-	ExecutorStart(description, 0);
-	compat_executor_run(description);
-	ExecutorFinish(description);
-	ExecutorEnd(description);
-	FreeQueryDesc(description);
-	PopActiveSnapshot();
+	slice_run(query, receiver, NULL);
 }
 
 /* A row's late event times since the last move; with more, all is taken to be changed. */

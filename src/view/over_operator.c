@@ -273,6 +273,7 @@ typedef struct Step
 	Operator *op;
 	Ticks from; /* the frontier */
 	Ticks to;
+	const SharedSlices *slices; /* that other views read too; NULL: none */
 	bool
 		late; /* rows came late since the last step: the states of these keys have to be made anew */
 	List *late_keys;
@@ -390,18 +391,30 @@ fillings_at(const OverWindow *window, Ticks time)
 }
 
 /*
- * The inputs with event times in (after, to], of these keys (of keys.h; NIL: all); ordered: those of equal event time, too.
+ * The inputs with event times in (after, to], of these keys (of keys.h; NIL: all), in the slice that views share, if there is one;
+ * ordered: those of equal event time, too.
  */
 static OverScan *
-scan_inputs(const OverWindow *window, const Bitmapset *columns, Ticks after, Ticks to,
-			const List *keys, bool ordered)
+scan_inputs(const Step *step, const Bitmapset *columns, Ticks after, Ticks to, const List *keys,
+			bool ordered)
 {
+	const OverWindow *window = step->op->window;
 	Oid type = window->stream.time_type;
-	Expr *from = after == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(after, 1));
-	Query *input = over_window_input(window, columns, from, slice_time_constant(type, to));
+	Query *input;
 
+	if (step->slices && keys == NIL)
+	{
+		QueryEnvironment *slice;
+
+		input = over_window_input(window, columns, NULL, NULL);
+		slice = shared_slices_use(step->slices, input, after, to);
+		if (slice)
+			return over_scan_begin(window, input, ordered, slice);
+	}
+	input =
+		over_window_input(window, columns, slice_after(type, after), slice_time_constant(type, to));
 	keys_restrict(input, keys);
-	return over_scan_begin(window, input, ordered);
+	return over_scan_begin(window, input, ordered, NULL);
 }
 
 /* Looks from time to time whether the states have outgrown tidemark.work_mem. */
@@ -417,8 +430,8 @@ count_row(Step *step)
 static void
 refill(Step *step, const Filling *filling)
 {
-	OverScan *scan = scan_inputs(step->op->window, filling->columns, filling->after, filling->to,
-								 step->late_keys, true);
+	OverScan *scan =
+		scan_inputs(step, filling->columns, filling->after, filling->to, step->late_keys, true);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !step->too_large; over_scan_next(scan))
@@ -755,16 +768,15 @@ sweep(Step *step)
 static void
 begin_scans(Step *step)
 {
-	OverWindow *window = step->op->window;
 	ListCell *cell;
 
-	step->head = scan_inputs(window, NULL, step->from, step->to, NIL, true);
-	step->tails = tails_of(window);
+	step->head = scan_inputs(step, NULL, step->from, step->to, NIL, true);
+	step->tails = tails_of(step->op->window);
 	foreach (cell, step->tails)
 	{
 		Tail *tail = lfirst(cell);
 
-		tail->scan = scan_inputs(window, tail->columns, ticks_minus(step->from, tail->distance),
+		tail->scan = scan_inputs(step, tail->columns, ticks_minus(step->from, tail->distance),
 								 ticks_minus(step->to, tail->distance), NIL, false);
 	}
 }
@@ -919,8 +931,46 @@ over_operator_can(const ContinuousView *view, const Shape *shape, Query *batch)
 }
 
 bool
+over_operator_ready(const ContinuousView *view, const Frontier *frontier)
+{
+	const Operator *op = find_operator(view->relid);
+
+	if (op == NULL || op->mat != view->mat)
+		return frontier->frontier == TICKS_MIN;
+	if (op->window == NULL)
+		return false;
+	return frontier->frontier == TICKS_MIN ||
+		   (op->frontier == frontier->frontier && op->corrections == frontier->corrections);
+}
+
+void
+over_operator_want(const ContinuousView *view, Ticks from, Ticks to, SharedSlices *slices)
+{
+	const OverWindow *window = find_operator(view->relid)->window;
+	ListCell *cell;
+
+	shared_slices_want(slices, over_window_input(window, NULL, NULL, NULL), from, to);
+	foreach (cell, tails_of(window))
+	{
+		Tail *tail = lfirst(cell);
+
+		shared_slices_want(slices, over_window_input(window, tail->columns, NULL, NULL),
+						   ticks_minus(from, tail->distance), ticks_minus(to, tail->distance));
+	}
+}
+
+void
+over_operator_forget(Oid view)
+{
+	Operator *op = find_operator(view);
+
+	if (op)
+		discard(op);
+}
+
+bool
 over_operator_append(const ContinuousView *view, const Shape *shape, Query *batch,
-					 const Frontier *frontier, Ticks *to, uint64 *rows)
+					 const Frontier *frontier, const SharedSlices *slices, Ticks *to, uint64 *rows)
 {
 	Operator *op = operator_of_view(view, shape, batch);
 	Step *step;
@@ -935,6 +985,7 @@ over_operator_append(const ContinuousView *view, const Shape *shape, Query *batc
 	step->op = op;
 	step->from = frontier->frontier;
 	step->to = *to;
+	step->slices = slices;
 	op->settled = false;
 	if (op->frontier != step->from || op->corrections != frontier->corrections)
 		catch_up(step, view, shape, batch);

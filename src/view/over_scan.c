@@ -11,18 +11,16 @@
 
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
-#include "utils/typcache.h"
 #include "view/over_scan.h"
+#include "view/slice.h"
 
 #define BATCH_ROWS 1000
 #define BATCH_KB 8192
-#define SOURCE_NAME "tidemark_windows"
 
 static QueryDesc *
 start_query(Query *query, QueryEnvironment *environment)
@@ -57,23 +55,7 @@ end_query(QueryDesc *query)
 
 /* ---- scans -------------------------------------------------------------------------------------- */
 
-/* ORDER BY the event time. */
-static void
-order_by_time(Query *query, Oid time_type)
-{
-	TargetEntry *time = list_nth_node(TargetEntry, query->targetList, OVER_TIME_COLUMN - 1);
-	TypeCacheEntry *type = lookup_type_cache(time_type, TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
-	SortGroupClause *order = makeNode(SortGroupClause);
-
-	time->ressortgroupref = OVER_TIME_COLUMN;
-	order->tleSortGroupRef = OVER_TIME_COLUMN;
-	order->eqop = type->eq_opr;
-	order->sortop = type->lt_opr;
-	order->hashable = true;
-	query->sortClause = list_make1(order);
-}
-
-/* And by what follows it in the windows' ORDER BY. */
+/* And by what follows the event time in the windows' ORDER BY. */
 static void
 order_by_columns(Query *query, const List *columns)
 {
@@ -94,15 +76,17 @@ order_by_columns(Query *query, const List *columns)
 }
 
 OverScan *
-over_scan_begin(const OverWindow *window, Query *input, bool ordered)
+over_scan_begin(const OverWindow *window, Query *input, bool ordered, QueryEnvironment *slice)
 {
 	OverScan *scan = palloc0(sizeof(OverScan));
 
-	order_by_time(input, window->stream.time_type);
+	ordered &= window->order != NIL;
+	if (ordered || slice == NULL)
+		order_by(input, OVER_TIME_COLUMN);
 	if (ordered)
 		order_by_columns(input, window->order);
 	scan->time_type = window->stream.time_type;
-	scan->query = start_query(input, NULL);
+	scan->query = start_query(input, slice);
 	over_scan_next(scan);
 	return scan;
 }
@@ -138,45 +122,6 @@ struct OverOutput
 	DestReceiver *receiver;
 };
 
-/* The rows as an entry of a range table. */
-static RangeTblEntry *
-source_entry(TupleDesc columns)
-{
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List *names = NIL;
-
-	for (int i = 0; i < columns->natts; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
-
-		names = lappend(names, makeString(pstrdup(NameStr(column->attname))));
-		entry->coltypes = lappend_oid(entry->coltypes, column->atttypid);
-		entry->coltypmods = lappend_int(entry->coltypmods, column->atttypmod);
-		entry->colcollations = lappend_oid(entry->colcollations, column->attcollation);
-	}
-	entry->rtekind = RTE_NAMEDTUPLESTORE;
-	entry->enrname = SOURCE_NAME;
-	entry->enrtuples = BATCH_ROWS;
-	entry->eref = makeAlias(SOURCE_NAME, names);
-	entry->inFromCl = true;
-	return entry;
-}
-
-static QueryEnvironment *
-environment_with(Tuplestorestate *rows, TupleDesc columns)
-{
-	QueryEnvironment *environment = create_queryEnv();
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
-
-	relation->md.name = SOURCE_NAME;
-	relation->md.tupdesc = columns;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = BATCH_ROWS;
-	relation->reldata = rows;
-	register_ENR(environment, relation);
-	return environment;
-}
-
 OverOutput *
 over_output_begin(const OverWindow *window, DestReceiver *receiver)
 {
@@ -185,8 +130,9 @@ over_output_begin(const OverWindow *window, DestReceiver *receiver)
 	output->context = CurrentMemoryContext;
 	output->source = over_window_source(window);
 	output->rows = tuplestore_begin_heap(false, false, BATCH_KB);
-	output->query = start_query(over_window_output(window, source_entry(output->source)),
-								environment_with(output->rows, output->source));
+	output->query =
+		start_query(over_window_output(window, tuplestore_entry(output->source, BATCH_ROWS)),
+					tuplestore_environment(output->rows, output->source));
 	output->receiver = receiver;
 	receiver->rStartup(receiver, CMD_SELECT, output->query->tupDesc);
 	return output;

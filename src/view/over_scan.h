@@ -19,9 +19,10 @@ typedef struct OverScan
 
 /*
  * Begins to read a query of over_window_input, and stands on its first row. ordered: rows of equal event time come in the order that
- * the windows have, else in any.
+ * the windows have, else in any. slice: NULL, or the environment of a query that finds rows in event-time order in it.
  */
-extern OverScan *over_scan_begin(const OverWindow *window, Query *input, bool ordered);
+extern OverScan *over_scan_begin(const OverWindow *window, Query *input, bool ordered,
+								 struct QueryEnvironment *slice);
 extern void over_scan_next(OverScan *scan);
 extern void over_scan_end(OverScan *scan);
 

@@ -21,9 +21,11 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 #include "view/slice.h"
 
@@ -36,6 +38,12 @@ slice_time_constant(Oid type, Ticks ticks)
 	get_typlenbyval(type, &length, &by_value);
 	return (Expr *) makeConst(type, -1, InvalidOid, length, event_time_datum(type, ticks), false,
 							  by_value);
+}
+
+Expr *
+slice_after(Oid type, Ticks ticks)
+{
+	return ticks == TICKS_MIN ? NULL : slice_time_constant(type, ticks_plus(ticks, 1));
 }
 
 SliceBounds
@@ -225,6 +233,63 @@ table_entry(Oid relid)
 	return entry;
 }
 
+/* What the tuplestore is called in a query's environment; each query has one. */
+#define TUPLESTORE_NAME "tidemark_rows"
+
+RangeTblEntry *
+tuplestore_entry(TupleDesc columns, double rows)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+	List *names = NIL;
+
+	for (int i = 0; i < columns->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(columns, i);
+
+		names = lappend(names, makeString(pstrdup(NameStr(column->attname))));
+		entry->coltypes = lappend_oid(entry->coltypes, column->atttypid);
+		entry->coltypmods = lappend_int(entry->coltypmods, column->atttypmod);
+		entry->colcollations = lappend_oid(entry->colcollations, column->attcollation);
+	}
+	entry->rtekind = RTE_NAMEDTUPLESTORE;
+	entry->enrname = TUPLESTORE_NAME;
+	entry->enrtuples = rows;
+	entry->eref = makeAlias(TUPLESTORE_NAME, names);
+	entry->inFromCl = true;
+	return entry;
+}
+
+QueryEnvironment *
+tuplestore_environment(Tuplestorestate *rows, TupleDesc columns)
+{
+	QueryEnvironment *environment = create_queryEnv();
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+
+	relation->md.name = TUPLESTORE_NAME;
+	relation->md.tupdesc = columns;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = tuplestore_tuple_count(rows);
+	relation->reldata = rows;
+	register_ENR(environment, relation);
+	return environment;
+}
+
+void
+order_by(Query *query, AttrNumber column)
+{
+	TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, column - 1);
+	TypeCacheEntry *type =
+		lookup_type_cache(exprType((Node *) entry->expr), TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
+	SortGroupClause *order = makeNode(SortGroupClause);
+
+	entry->ressortgroupref = column;
+	order->tleSortGroupRef = column;
+	order->eqop = type->eq_opr;
+	order->sortop = type->lt_opr;
+	order->hashable = true;
+	query->sortClause = list_make1(order);
+}
+
 Query *
 select_from(RangeTblEntry *from, Query *like)
 {
@@ -318,6 +383,24 @@ slice_work_mem(void)
 	snprintf(memory, sizeof(memory), "%dkB", tidemark_work_mem);
 	(void) set_config_option("work_mem", memory, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
 							 0, false);
+}
+
+void
+slice_run(Query *query, DestReceiver *receiver, QueryEnvironment *environment)
+{
+	PlannedStmt *plan = pg_plan_query(query, "", 0, NULL);
+	QueryDesc *description;
+
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	description = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, receiver, NULL,
+								  environment, 0);
+	ExecutorStart(description, 0);
+	compat_executor_run(description);
+	ExecutorFinish(description);
+	ExecutorEnd(description);
+	FreeQueryDesc(description);
+	PopActiveSnapshot();
 }
 
 static bool

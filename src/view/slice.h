@@ -4,7 +4,11 @@
 #ifndef TIDEMARK_VIEW_SLICE_H
 #define TIDEMARK_VIEW_SLICE_H
 
+#include "access/tupdesc.h"
 #include "nodes/parsenodes.h"
+#include "tcop/dest.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
 #include "view/shape.h"
 
 /* The name of the event time in a slice whose query does not have it in its output. */
@@ -28,6 +32,9 @@ extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
 /* A time as a constant of the event time's type. */
 extern Expr *slice_time_constant(Oid type, Ticks ticks);
 
+/* The first time after that one; NULL, no bound, for TICKS_MIN. */
+extern Expr *slice_after(Oid type, Ticks ticks);
+
 /* "var >= from AND var <= to", added to the query's WHERE; NULL: unbounded. */
 extern void slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to);
 
@@ -47,6 +54,9 @@ extern Query *slice_query(Query *query, const Shape *shape, const SliceBounds *b
  * window whose partition doesn't fit is read again from disk for each row.
  */
 extern void slice_work_mem(void);
+
+/* Runs a query with the active snapshot; environment: NULL, or what its tuplestore is found in. */
+extern void slice_run(Query *query, DestReceiver *receiver, QueryEnvironment *environment);
 
 /* What the view's owner may read of what the view reads. */
 typedef enum Access
@@ -74,6 +84,13 @@ extern RangeTblEntry *subquery_entry(Query *query, char *name);
 
 /* A table of ours as an entry of a range table. */
 extern RangeTblEntry *table_entry(Oid relid);
+
+/* Rows in a tuplestore as an entry of a range table, about so many; and the environment that a query with this entry runs in. */
+extern RangeTblEntry *tuplestore_entry(TupleDesc columns, double rows);
+extern QueryEnvironment *tuplestore_environment(Tuplestorestate *rows, TupleDesc columns);
+
+/* ORDER BY this column of the query's output, in the default order of its type. */
+extern void order_by(Query *query, AttrNumber column);
 
 /* SELECT the columns that `like` returns FROM the entry, which has them in that order. */
 extern Query *select_from(RangeTblEntry *from, Query *like);
