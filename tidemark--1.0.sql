@@ -87,7 +87,7 @@ CREATE TABLE tidemark.view (
     states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz,
-    method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'slices')),  -- how it is maintained now
+    method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices')),  -- how it is maintained now
     reason      text                                          -- why not incrementally
 );
 
@@ -209,6 +209,40 @@ CREATE FUNCTION tidemark.explain(view regclass, OUT part text, OUT how text, OUT
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_explain';
 COMMENT ON FUNCTION tidemark.explain(regclass)
     IS 'how a continuous view is maintained and its live tail computed: window by window, and why not otherwise';
+
+-- The windows that an event time is in, as rows: for GROUP BY.
+CREATE FUNCTION tidemark.hop(event_time timestamp, slide interval, size interval, origin timestamp DEFAULT '1970-01-01',
+    OUT window_start timestamp, OUT window_end timestamp) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_hop';
+COMMENT ON FUNCTION tidemark.hop(timestamp, interval, interval, timestamp) IS 'windows of a size that begin each slide: those that an event time is in';
+CREATE FUNCTION tidemark.cumulate(event_time timestamp, step interval, size interval, origin timestamp DEFAULT '1970-01-01',
+    OUT window_start timestamp, OUT window_end timestamp) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_cumulate';
+COMMENT ON FUNCTION tidemark.cumulate(timestamp, interval, interval, timestamp) IS 'windows that begin each size, of each length of whole steps up to it: those that an event time is in';
+CREATE FUNCTION tidemark.hop(event_time timestamptz, slide interval, size interval, origin timestamptz DEFAULT '1970-01-01 00:00:00+00',
+    OUT window_start timestamptz, OUT window_end timestamptz) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_hop';
+COMMENT ON FUNCTION tidemark.hop(timestamptz, interval, interval, timestamptz) IS 'windows of a size that begin each slide: those that an event time is in';
+CREATE FUNCTION tidemark.cumulate(event_time timestamptz, step interval, size interval, origin timestamptz DEFAULT '1970-01-01 00:00:00+00',
+    OUT window_start timestamptz, OUT window_end timestamptz) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_cumulate';
+COMMENT ON FUNCTION tidemark.cumulate(timestamptz, interval, interval, timestamptz) IS 'windows that begin each size, of each length of whole steps up to it: those that an event time is in';
+CREATE FUNCTION tidemark.hop(event_time date, slide interval, size interval, origin date DEFAULT '1970-01-01',
+    OUT window_start date, OUT window_end date) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_hop';
+COMMENT ON FUNCTION tidemark.hop(date, interval, interval, date) IS 'windows of a size that begin each slide: those that an event time is in';
+CREATE FUNCTION tidemark.cumulate(event_time date, step interval, size interval, origin date DEFAULT '1970-01-01',
+    OUT window_start date, OUT window_end date) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_cumulate';
+COMMENT ON FUNCTION tidemark.cumulate(date, interval, interval, date) IS 'windows that begin each size, of each length of whole steps up to it: those that an event time is in';
+CREATE FUNCTION tidemark.hop(event_time bigint, slide bigint, size bigint, origin bigint DEFAULT 0,
+    OUT window_start bigint, OUT window_end bigint) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_hop';
+COMMENT ON FUNCTION tidemark.hop(bigint, bigint, bigint, bigint) IS 'windows of a size that begin each slide: those that an event time is in';
+CREATE FUNCTION tidemark.cumulate(event_time bigint, step bigint, size bigint, origin bigint DEFAULT 0,
+    OUT window_start bigint, OUT window_end bigint) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'tidemark_cumulate';
+COMMENT ON FUNCTION tidemark.cumulate(bigint, bigint, bigint, bigint) IS 'windows that begin each size, of each length of whole steps up to it: those that an event time is in';
 
 CREATE FUNCTION tidemark.tail_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_start';

@@ -50,6 +50,16 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT rank() OVER (PARTITION BY key ORDER BY at), dense_rank() OVER (ORDER BY at, key) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND ''1 s'' FOLLOWING) FROM refused'),
     ('SELECT count(*) OVER (ORDER BY at RANGE BETWEEN ''1 s'' FOLLOWING AND ''1 min'' FOLLOWING) FROM refused'),
+    ('SELECT date_bin(''1 min'', at, ''2000-01-01'') AS minute, count(*) FROM refused GROUP BY 1'),
+    ('SELECT key FROM refused GROUP BY date_trunc(''month'', at), key HAVING count(*) > 1'),
+    ('SELECT at::date, sum(x) FILTER (WHERE key > 1), count(DISTINCT note), percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM refused GROUP BY 1'),
+    ('SELECT window_start, window_end, count(*) FROM refused, tidemark.hop(at, ''10 s'', ''1 min'') GROUP BY 1, 2'),
+    ('SELECT window_end, count(*) FROM refused CROSS JOIN LATERAL tidemark.cumulate(at, ''10 s'', ''1 min'') GROUP BY 1'),
+    ('SELECT date_trunc(''day'', at), key, count(*) FROM refused GROUP BY 1, ROLLUP (2)'),
+    ('SELECT w, n, lag(n) OVER (ORDER BY w) FROM (SELECT date_trunc(''hour'', at) AS w, count(*) AS n FROM refused GROUP BY 1) h'),
+    ('SELECT at, key, word FROM refused LEFT JOIN LATERAL regexp_split_to_table(note, '' '') AS word ON true'),
+    ('SELECT date_bin(''1 hour'', tz, ''2000-01-01 00:00+00''), date_bin(''1 hour'', tz, ''2000-01-01 00:00+00'') + ''1 hour'' AS until, count(*) FROM refused_tz GROUP BY 1, 2'),
+    ('SELECT date_trunc(''day'', tz AT TIME ZONE ''Europe/Berlin''), count(*) FROM refused_tz GROUP BY 1'),
     ('SELECT at FROM plain'),
     ('SELECT key FROM refused_stock'),
     ('SELECT 1 AS one'),
@@ -63,9 +73,13 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT DISTINCT key FROM refused'),
     ('SELECT DISTINCT ON (key) key, x FROM refused ORDER BY key, at'),
     ('SELECT key, count(*) FROM refused GROUP BY key'),
-    ('SELECT date_bin(''1 min'', at, ''2000-01-01'') AS minute, count(*) FROM refused GROUP BY 1'),
     ('SELECT key FROM refused GROUP BY key HAVING count(*) > 1'),
     ('SELECT max(x) FROM refused'),
+    ('SELECT date_trunc(''day'', at), key, count(*) FROM refused GROUP BY ROLLUP (1, 2)'),
+    ('SELECT extract(hour FROM at), count(*) FROM refused GROUP BY 1'),
+    ('SELECT date_trunc(''hour'', tz), count(*) FROM refused_tz GROUP BY 1'),
+    ('SELECT date_bin(''1 hour'', tz, ''2000-01-01 00:00+00''), count(*) FROM refused GROUP BY 1'),
+    ('SELECT r.key FROM refused r, generate_series(1, 3), plain p'),
     ('SELECT key FROM refused LIMIT 3'),
     ('SELECT key FROM refused OFFSET 3'),
     ('SELECT key FROM refused ORDER BY at'),
@@ -137,6 +151,20 @@ CREATE VIEW not_apart AS SELECT at, lag(n) OVER (PARTITION BY key ORDER BY at, n
 SELECT tidemark.make_continuous('not_apart');
 CREATE VIEW not_apart_either AS SELECT at, lag(id) OVER (ORDER BY at, id) AS l FROM (SELECT at, id, generate_series(1, n) FROM told_apart) s;
 SELECT tidemark.make_continuous('not_apart_either');
+
+-- ... and the order of a group's rows
+CREATE VIEW open_group AS SELECT date_trunc('day', at) AS day, array_agg(x) AS xs FROM refused GROUP BY 1;
+SELECT tidemark.make_continuous('open_group');
+CREATE VIEW open_group_order AS SELECT date_trunc('day', at) AS day, string_agg(note, ',' ORDER BY key) AS notes FROM refused GROUP BY 1;
+SELECT tidemark.make_continuous('open_group_order');
+CREATE VIEW ordered_group AS SELECT date_trunc('day', at) AS day, key, array_agg(x ORDER BY x) AS xs, array_agg(DISTINCT note) AS notes FROM refused GROUP BY 1, 2;
+SELECT tidemark.make_continuous('ordered_group');
+CREATE VIEW apart_group AS SELECT date_trunc('day', at) AS day, array_agg(n ORDER BY id) AS ns FROM told_apart GROUP BY 1;
+SELECT tidemark.make_continuous('apart_group');
+CREATE VIEW apart_groups AS SELECT day, lag(n) OVER (PARTITION BY key ORDER BY day) FROM (SELECT date_trunc('day', at) AS day, key, count(*) AS n FROM refused GROUP BY 1, 2) g;
+SELECT tidemark.make_continuous('apart_groups');
+CREATE VIEW not_apart_groups AS SELECT day, lag(n) OVER (ORDER BY day) FROM (SELECT date_trunc('day', at) AS day, key, count(*) AS n FROM refused GROUP BY 1, 2) g;
+SELECT tidemark.make_continuous('not_apart_groups');
 
 -- things that are no views
 SELECT tidemark.make_continuous('refused');

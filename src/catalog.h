@@ -73,7 +73,7 @@ extern List *all_streams(void);
 /* OIDs of the tables with the saved states of a view's windows, in the order of its frames; not cached. */
 extern List *view_states(Oid view);
 
-/* How a view is maintained: "incremental"; "rows", each row by itself; or "slices", and why so. Not cached. */
+/* How a view is maintained: "incremental"; "rows", each row by itself; "groups", each window once; or "slices", and why so. Not cached. */
 typedef struct ViewMethod
 {
 	const char *method;

@@ -15,6 +15,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
@@ -235,6 +236,43 @@ compat_owns_database(Oid database)
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, (rel)->lateral_relids,     \
 							NULL, NIL)
 #endif
+
+/*
+ * An expression over what a query level groups by, as one over what it reads: from 18 on, GROUP BY's expressions are columns of an
+ * entry of the range table.
+ */
+static inline Node *
+compat_grouped_expression(Query *query, Node *expression)
+{
+#if PG_VERSION_NUM >= 180000
+	if (query->hasGroupRTE)
+		return flatten_group_exprs(NULL, query, expression);
+#endif
+	return expression;
+}
+
+/* The query level makes no groups any more; what it returns must not refer to what it grouped by. */
+static inline void
+compat_ungroup(Query *query)
+{
+#if PG_VERSION_NUM >= 180000
+	ListCell *cell;
+
+	foreach (cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind != RTE_GROUP)
+			continue;
+		entry->rtekind = RTE_RESULT;
+		entry->groupexprs = NIL;
+	}
+	query->hasGroupRTE = false;
+#endif
+	query->groupClause = query->groupingSets = NIL;
+	query->havingQual = NULL;
+	query->hasAggs = query->groupDistinct = false;
+}
 
 /* Is this ordering operator the "less than" of its order? */
 static inline bool

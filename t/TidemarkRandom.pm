@@ -267,6 +267,101 @@ sub windowed_query
 	return ('SELECT ' . join(', ', @output) . " FROM $source$where WINDOW $window", \@names);
 }
 
+# ---- windows by GROUP BY ---------------------------------------------------------------------------
+
+# Windows of a few units: what GROUP BY says, what stands in FROM for it beside the stream, and whether it has the stream's type.
+sub random_group_window
+{
+	my ($stream) = @_;
+	my $size = between(2, 12);
+	my $slide = between(1, 6);
+	my $origin = between(-3, 3);
+
+	if ($stream->{type} eq 'bigint')
+	{
+		return (pick("t / $size * $size", "t - t % $size", 't'), '', 1) if chance(0.4);
+		return ("t / $size", '', 0) if chance(0.3);
+		return ('window_start', ", tidemark.hop(t, $slide, $size, $origin)", 1) if chance(0.6);
+		return (pick('window_start, window_end', 'window_end'), ', tidemark.cumulate(t, ' . $slide . ', ' . 3 * $slide . ')', 1);
+	}
+	my ($length, $step) = map { "interval '$_ $stream->{unit}'" } $size, $slide;
+	my $thrice = "interval '" . 3 * $slide . " $stream->{unit}'";
+	if ($stream->{type} eq 'date')
+	{
+		return (pick("date_trunc('week', t::timestamp)", "date_trunc('month', t::timestamp)::date", 't - 3', "date_bin($length, t::timestamp, '2000-01-01')",
+			"date_bin(interval '36 hours', t::timestamp, '2000-01-01 05:00')"), '', 0) if chance(0.6);
+	}
+	else
+	{
+		my $zone = $stream->{type} eq 'timestamptz' ? '+00' : '';
+		my $local = $stream->{type} eq 'timestamptz' ? pick("(t AT TIME ZONE 'UTC')", "(t AT TIME ZONE 'Europe/Berlin')", "(t AT TIME ZONE interval '-3:30')") : 't';
+		my $bin = "date_bin($length, t, '2000-01-01 00:00:0$slide$zone')";
+		my $longer = $stream->{unit} eq 'second' ? pick('minute', 'hour') : $stream->{unit} eq 'hour' ? pick('day', 'week') : pick('week', 'month', 'quarter');
+		return ($bin, '', 1) if chance(0.3);
+		return ("$bin + $length", '', 1) if chance(0.1) && $stream->{unit} ne 'day';
+		return ("date_trunc('$longer', $local)" . pick('', '', '::date'), '', 0) if chance(0.4);
+		return ("$local\::timestamp(0)", '', 0) if chance(0.1);
+	}
+	return ('window_start', " CROSS JOIN LATERAL tidemark.hop(t, $step, $length)", 1) if chance(0.6);
+	return (pick('window_start, window_end', 'window_end'), ", tidemark.cumulate(t, $step, $thrice)", 1);
+}
+
+sub random_group_aggregate
+{
+	my $number = pick('i', 'l', 'n', 'f', 'g');
+	my $filter = chance(0.2) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
+	my @calls = (
+		'count(*)', "count($number)", ("sum($number)") x 3, "avg($number)", "min($number)", "max($number)", 'count(DISTINCT k2)', 'sum(DISTINCT i)',
+		'bool_and(b)', 'stddev(f)', 'corr(f, l)', 'variance(n)', 'array_agg(i ORDER BY i)', "string_agg(k2, ',' ORDER BY k2)", 'array_agg(DISTINCT l)',
+		'sum(CASE WHEN b THEN f END)');
+
+	return ('percentile_disc(0.5) WITHIN GROUP (ORDER BY i)', '') if chance(0.05);
+	return (pick(@calls), $filter);
+}
+
+# A query that groups by windows; levels above and windows over what it gives, now and then.
+sub grouped_query
+{
+	my ($stream, $source) = @_;
+	my ($window, $from, $same_type) = random_group_window($stream);
+	my @keys = grep { chance(0.5) } 'k1', 'k2', 'i % 3';
+	my $having = chance(0.2) ? ' HAVING count(*) > ' . between(1, 3) : '';
+	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
+	my ($first) = split /, /, $window =~ /^window/ ? $window : 'w';
+	my @output = $window =~ /^window/ ? ($window) : ("$window AS w");
+	my $by = join ', ', $window, chance(0.15) && @keys ? 'ROLLUP (' . join(', ', @keys) . ')' : @keys;
+	my $rolled_up = $by =~ /ROLLUP/;
+	my @names;
+
+	push @output, map { "$keys[$_] AS key$_" } 0 .. $#keys;
+	for my $n (1 .. between(1, 4))
+	{
+		my ($call, $filter) = random_group_aggregate();
+		push @output, "$call$filter AS a$n";
+		push @names, "a$n" if $call =~ /^(count|sum|avg)/;
+	}
+	shift @output if chance(0.1) && $window !~ /^window/;
+	my $query = 'SELECT ' . join(', ', @output) . " FROM $source$from$where GROUP BY $by$having";
+	if ($same_type && !$rolled_up && @names && $output[0] =~ /^window| AS w$/ && chance(0.35))
+	{
+		# groups are told apart by their keys: no two are peers, and an order of them is total
+		my @lengths = map { $stream->{type} eq 'bigint' ? $_ : "interval '$_'" } @{ $stream->{distances} };
+		my $partition = @keys ? 'PARTITION BY ' . join(', ', map { "key$_" } 0 .. $#keys) . ' ' : '';
+		my $over = $first eq 'window_start' && $window =~ /end/
+		  ? "(${partition}ORDER BY window_end RANGE $lengths[2] PRECEDING)"
+		  : pick("(${partition}ORDER BY $first RANGE $lengths[2] PRECEDING)", "(ORDER BY $first RANGE BETWEEN $lengths[1] PRECEDING AND $lengths[1] FOLLOWING)", "(${partition}ORDER BY $first)");
+		my $call = $over =~ /ORDER BY \w+\)$/ ? pick("lag($names[0])", "sum($names[0])") : pick("sum($names[0])", "max($names[0])", 'count(*)');
+		$query = "SELECT *, $call OVER $over AS o FROM ($query) grouped";
+	}
+	elsif ($same_type && @names && $output[0] =~ / AS w$/ && chance(0.15))
+	{
+		my $outer = $stream->{type} eq 'bigint' ? 'w / 30 * 30' : $stream->{type} eq 'date' ? "date_trunc('month', w::timestamp)" : "date_bin(interval '30 $stream->{unit}', w, '2000-01-01')";
+		$query = "SELECT $outer AS outer_w, count(*) AS windows, max($names[0]) FROM ($query) grouped GROUP BY 1";
+	}
+	$query = "SELECT * FROM ($query) above WHERE $names[0] > " . between(0, 3) if @names && $query !~ /outer_w/ && chance(0.2);
+	return $query;
+}
+
 sub new_view
 {
 	my ($self, $stream, $name) = @_;
@@ -274,6 +369,13 @@ sub new_view
 	my @inputs;
 	my $with = '';
 
+	if (chance(0.3))
+	{
+		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
+		push @{ $self->{views} },
+		  { name => $name, stream => $stream, query => grouped_query($stream, $source), continuous => chance(0.85), arrival => chance(0.3) };
+		return;
+	}
 	if (chance(0.2))
 	{
 		$source = "(SELECT * FROM $source WHERE " . random_condition() . ') filtered';

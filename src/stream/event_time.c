@@ -145,6 +145,14 @@ lookback_is_unbounded(const Lookback *lookback)
 	return lookback->time == PG_INT64_MAX;
 }
 
+void
+lookback_add(Lookback *lookback, const Lookback *by)
+{
+	lookback->month = (int32) Min((int64) lookback->month + by->month, PG_INT32_MAX);
+	lookback->day = (int32) Min((int64) lookback->day + by->day, PG_INT32_MAX);
+	lookback->time = ticks_plus(lookback->time, by->time);
+}
+
 /* Dates: whole days, rounded up, so that the bound takes in every date that the exact one does. */
 int64
 lookback_ticks(Oid type, const Lookback *lookback)

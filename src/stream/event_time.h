@@ -49,6 +49,9 @@ typedef Interval Lookback;
 extern const Lookback unbounded_lookback;
 extern bool lookback_is_unbounded(const Lookback *lookback);
 
+/* Makes it longer by another. */
+extern void lookback_add(Lookback *lookback, const Lookback *by);
+
 /* An upper bound for its length in ticks. */
 extern int64 lookback_ticks(Oid type, const Lookback *lookback);
 

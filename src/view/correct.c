@@ -78,11 +78,13 @@ joined_gap(const Ticks *times, int n)
 	return (times[n - 1] / MAX_STRETCHES) - (times[0] / MAX_STRETCHES);
 }
 
-/* The first event time that a row written at t changes. */
+/* The first event time that a row written at t changes: of a view with windows by GROUP BY, the start of the first one that it is in. */
 static Ticks
 reach_begin(const Shape *shape, Ticks t)
 {
-	return lookback_before(shape->stream.time_type, t, &shape->lookahead);
+	Oid type = shape->stream.time_type;
+
+	return grid_ceiling(&shape->grid, type, lookback_before(type, t, &shape->lookahead));
 }
 
 /* The end of the stretch that begins with times[*next]; moves *next behind it. */
@@ -281,7 +283,9 @@ correct_view(Oid relid, const Ticks *times, int n, bool inserted)
 			ErrorData *error;
 
 			shape_require(&shape, get_rel_name(relid));
-			error = try_recompute(&view, &shape, batch, &written, frontier.frontier);
+			error = reach_begin(&shape, times[0]) > frontier.frontier
+						? NULL
+						: try_recompute(&view, &shape, batch, &written, frontier.frontier);
 			if (error)
 				retreat(&view, &shape, reach_begin(&shape, times[0]), error);
 		}

@@ -121,7 +121,7 @@ prepare_windows(Oid relid, Query *batch, const Shape *shape, List **states)
 	OverWindow *window = over_window_of_view(relid, batch, shape, &has_windows, &why);
 
 	*states = window ? over_state_create(relid, window) : NIL;
-	return over_window_view_method(window, has_windows, why);
+	return over_window_view_method(batch, window, has_windows, why);
 }
 
 static Datum
@@ -209,7 +209,7 @@ make_continuous(Oid relid, const char *advance_on)
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
-	peers_notice(batch, &shape);
+	peers_notice(batch);
 
 	method = prepare_windows(relid, batch, &shape, &states);
 	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);

@@ -157,6 +157,11 @@ explain(ReturnSetInfo *result, Oid relid)
 			? "to the start"
 			: length_text(&shape.stream, lookback_ticks(shape.stream.time_type, &shape.lookback)),
 		NULL);
+	if (lookback_ticks(shape.stream.time_type, &shape.lookahead) > 0)
+		put_line(
+			result, "lookahead",
+			length_text(&shape.stream, lookback_ticks(shape.stream.time_type, &shape.lookahead)),
+			"what is not that far behind the watermark is not final");
 	put_line(result, "live tail", view_states(relid) != NIL ? "from saved states" : "by slice",
 			 view_states(relid) != NIL || !has_windows ? NULL
 			 : window								   ? "the states can't be saved"

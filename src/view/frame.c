@@ -51,14 +51,6 @@ widen(Lookback *lookback, const Lookback *by)
 	lookback->time = Max(lookback->time, by->time);
 }
 
-static void
-lengthen(Lookback *lookback, const Lookback *by)
-{
-	lookback->month = (int32) Min((int64) lookback->month + by->month, PG_INT32_MAX);
-	lookback->day = (int32) Min((int64) lookback->day + by->day, PG_INT32_MAX);
-	lookback->time = ticks_plus(lookback->time, by->time);
-}
-
 /*
  * The constant distance of a RANGE bound. False, with a refusal, if it is not one that can be used.
  */
@@ -297,7 +289,7 @@ refuse_order(Shape *shape)
 	shape_refuse(
 		shape, "a window that is not ordered by the stream's event time can't be maintained",
 		psprintf("Write OVER (... ORDER BY %s RANGE BETWEEN ... PRECEDING AND CURRENT ROW).",
-				 quote_identifier(get_attname(shape->stream.relid, shape->stream.attnum, false))));
+				 shape_time_name(shape)));
 }
 
 static bool
@@ -325,6 +317,6 @@ frame_of_windows(Query *query, Shape *shape)
 	Reach reach = {.query = query, .shape = shape};
 
 	(void) expression_tree_walker((Node *) query->targetList, frame_walker, &reach);
-	lengthen(&shape->lookback, &reach.lookback);
-	lengthen(&shape->lookahead, &reach.lookahead);
+	lookback_add(&shape->lookback, &reach.lookback);
+	lookback_add(&shape->lookahead, &reach.lookahead);
 }

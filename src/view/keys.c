@@ -3,7 +3,7 @@
  *
  *   SELECT at, k, sum(x) OVER (PARTITION BY k, b ...), max(s) OVER (PARTITION BY k ...) FROM (SELECT *, ... OVER (PARTITION BY k ...) FROM stream)
  *
- * Every window of the query, at every level, is partitioned by k: rows with different k never meet. So a row that is
+ * Every window of the query, at every level, is partitioned by k, and so is what it groups by: rows with different k never meet. So a row that is
  * inserted with k = 5 changes result rows with k = 5 only; and as k is a column of the result, the materialised ones are found
  * by it. Such a column is traced from the top to the stream: at each level with windows, what it is made of has to be among each
  * PARTITION BY; where no window is below, it may be any expression of the row.
@@ -44,6 +44,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "view/answer.h"
+#include "view/group_window.h"
 #include "view/keys.h"
 
 /* With more event times or keys, all keys are taken to be touched. */
@@ -131,9 +132,22 @@ trace_key(Query *level, Expr *expression, SortGroupClause **clause)
 			return NULL;
 		*clause = context.clause;
 	}
+	if (level_groups(level))
+	{
+		SortGroupClause *group = level_group_clause(level, expression);
+
+		if (group == NULL)
+			return NULL;
+		*clause = group;
+		expression = (Expr *) compat_grouped_expression(level, (Node *) expression);
+	}
 	if (input->rtekind != RTE_SUBQUERY)
 		return expression;
-	if (!IsA(expression, Var) && shape_has_windows(input->subquery))
+	if (!bms_is_subset(pull_varnos(NULL, (Node *) expression),
+					   bms_make_singleton(shape_input(level))))
+		return NULL; /* of a function in FROM: the stream's level doesn't have it */
+	if (!IsA(expression, Var) &&
+		(shape_has_windows(input->subquery) || shape_has_groups(input->subquery)))
 		return NULL;
 	return trace_key(input->subquery,
 					 (Expr *) through_subquery((Node *) expression, input->subquery), clause);
@@ -282,6 +296,7 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 
 	query->hasWindowFuncs = query->hasTargetSRFs = false;
 	query->windowClause = query->targetList = NIL;
+	compat_ungroup(query);
 	foreach (cell, columns)
 	{
 		KeyColumn *column = lfirst(cell);

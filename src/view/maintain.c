@@ -468,6 +468,8 @@ typedef struct Step
 	Frontier frontier;
 	Ticks target;
 	Ticks to; /* at most the target */
+	Ticks
+		moved; /* where the frontier is after it: there, or further if the view can have no rows in between */
 
 	Shape shape;
 	Query *batch;
@@ -515,6 +517,16 @@ prepare_step(Step *step)
 	step->incremental = over_operator_can(&step->view, &step->shape, step->batch);
 }
 
+/* Of a view with windows by GROUP BY, a step takes in one at least, if it is complete. */
+static Ticks
+to_window(const Step *step)
+{
+	Oid type = step->shape.stream.time_type;
+	Ticks first = grid_ceiling(&step->shape.grid, type, ticks_plus(step->frontier.frontier, 1));
+
+	return Min(Max(step->to, first), step->target);
+}
+
 /* slices: what it shares with other views, or NULL. */
 static void
 run_step(Step *step, const Progress *progress, const SharedSlices *slices)
@@ -522,11 +534,16 @@ run_step(Step *step, const Progress *progress, const SharedSlices *slices)
 	Ticks from = step->frontier.frontier;
 	uint64 rows;
 
-	if (!over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
-							  &step->to, &rows))
+	if (over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
+							 &step->to, &rows))
+		step->moved = step->to;
+	else
+	{
 		rows = materialised_append(&step->view, &step->shape, step->batch, ticks_plus(from, 1),
 								   step->to);
-	materialised_moved(step->relid, step->to, rows);
+		step->moved = grid_end(&step->shape.grid, step->shape.stream.time_type, step->to);
+	}
+	materialised_moved(step->relid, step->moved, rows);
 	if (from == TICKS_MIN)
 		materialised_begins(step->relid, Min(progress->start, step->to));
 }
@@ -554,8 +571,9 @@ advance_view(Oid relid, const Progress *progress)
 	if (step.incremental || !lookback_is_unbounded(&step.shape.lookback))
 		step.to = step_target(progress, step.frontier.frontier, step.target,
 							  step.incremental ? INCREMENTAL_STEPS : 1);
+	step.to = to_window(&step);
 	run_step(&step, progress, NULL);
-	return step.to >= step.target;
+	return step.moved >= step.target;
 }
 
 /* What went wrong with a view's maintenance, for tidemark.continuous_views. True if that is news. */

@@ -255,9 +255,13 @@ uint64
 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch, Ticks from,
 					Ticks to)
 {
-	SliceBounds bounds = slice_bounds(shape, from, to);
-	Query *slice = slice_query(batch, shape, &bounds, true, NULL);
+	SliceBounds bounds;
+	Query *slice;
 
+	if (slice_is_empty(shape, from, to))
+		return 0;
+	bounds = slice_bounds(shape, from, to);
+	slice = slice_query(batch, shape, &bounds, true, NULL);
 	aggregate_swap_exact_always(slice);
 	return materialised_receive(view, run_query, slice);
 }

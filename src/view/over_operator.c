@@ -191,7 +191,7 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 		op->tables = view_states(view->relid);
 	}
 	MemoryContextSwitchTo(old);
-	view_set_method(view->relid, over_window_view_method(op->window, has_windows, op->why));
+	view_set_method(view->relid, over_window_view_method(batch, op->window, has_windows, op->why));
 	keep(op);
 	return op;
 }
@@ -899,7 +899,7 @@ set_too_large(Operator *op)
 	op->window = NULL;
 	op->why = "its windows' states need more memory than tidemark.work_mem allows";
 	op->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TOO_LARGE_MS);
-	view_set_method(op->relid, over_window_view_method(NULL, true, op->why));
+	view_set_method(op->relid, over_window_view_method(NULL, NULL, true, op->why));
 }
 
 /*

@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+#include "view/group_window.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 
@@ -68,6 +69,10 @@ find_level(OverWindow *window, bool *has_windows, const char **why)
 	*has_windows = false;
 	for (int depth = 0;; depth++)
 	{
+		if (level_groups(level))
+			*why = "there are window functions beside a GROUP BY";
+		if (!shape_reads_only_input(level))
+			*why = "a function stands in FROM";
 		if (level->hasWindowFuncs)
 		{
 			if (*has_windows)
@@ -634,15 +639,18 @@ over_window_of_view(Oid view, Query *batch, const Shape *shape, bool *has_window
 }
 
 ViewMethod
-over_window_view_method(const OverWindow *window, bool has_windows, const char *why)
+over_window_view_method(Query *batch, const OverWindow *window, bool has_windows, const char *why)
 {
 	ViewMethod incremental = {"incremental", NULL};
 	ViewMethod rows = {"rows", why};
+	ViewMethod groups = {"groups", NULL};
 	ViewMethod slices = {"slices", why};
 
 	if (window)
 		return incremental;
-	return has_windows ? slices : rows;
+	if (has_windows)
+		return slices;
+	return shape_has_groups(batch) ? groups : rows;
 }
 
 /* ---- the queries ---------------------------------------------------------------------------------- */

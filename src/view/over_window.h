@@ -89,8 +89,8 @@ extern OverWindow *over_window_analyse(Query *batch, const Shape *shape, bool *h
 extern OverWindow *over_window_of_view(Oid view, Query *batch, const Shape *shape,
 									   bool *has_windows, const char **why);
 
-/* What an analysis comes to, as tidemark.view has it. */
-extern ViewMethod over_window_view_method(const OverWindow *window, bool has_windows,
+/* What an analysis of the query comes to, as tidemark.view has it. */
+extern ViewMethod over_window_view_method(Query *batch, const OverWindow *window, bool has_windows,
 										  const char *why);
 
 /* The level of its query that has the windows; a window function of it that has been found there. */

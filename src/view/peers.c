@@ -6,9 +6,11 @@
  * declared. It depends on it
  *
  *   - where the frame is counted in rows (ROWS, row_number, lag): which rows are in it;
- *   - in any frame, of functions that tell the order of their input: array_agg, first_value, a user's aggregate.
+ *   - in any frame, of functions that tell the order of their input: array_agg, first_value, a user's aggregate; of those over groups
+ *     (GROUP BY), where the call has no ORDER BY.
  *
- * It does not where no rows are equal: a unique index of the stream is among the columns of ORDER BY and PARTITION BY.
+ * It does not where no rows are equal: a unique index of the stream is among the columns of ORDER BY and PARTITION BY, or all that
+ * the rows are grouped by.
  */
 #include "tidemark.h"
 
@@ -16,6 +18,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "aggregate/planner.h"
+#include "catalog/pg_aggregate.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
@@ -24,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "view/group_window.h"
 #include "view/peers.h"
 
 /* ---- functions ------------------------------------------------------------------------------------- */
@@ -89,43 +93,6 @@ depends_on_peers(WindowFunc *call, WindowClause *window)
 
 /* ---- unique indexes ---------------------------------------------------------------------------------- */
 
-/* The stream's column that an expression is, as it stands; 0: none, or rows of the stream come several times. */
-static AttrNumber
-column_of_stream(Query *query, Node *node)
-{
-	Var *var = (Var *) node;
-	RangeTblEntry *input;
-
-	if (!IsA(node, Var) || var->varlevelsup != 0 || var->varattno <= 0)
-		return 0;
-	input = rt_fetch(var->varno, query->rtable);
-	if (input->rtekind == RTE_RELATION)
-		return var->varattno;
-	if (input->rtekind != RTE_SUBQUERY || input->subquery->hasTargetSRFs)
-		return 0;
-	return column_of_stream(
-		input->subquery,
-		(Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
-}
-
-/* The stream's columns that the window's ORDER BY and PARTITION BY have. */
-static Bitmapset *
-columns_of_window(Query *query, WindowClause *window)
-{
-	List *clauses = list_concat_copy(window->orderClause, window->partitionClause);
-	Bitmapset *columns = NULL;
-	ListCell *cell;
-
-	foreach (cell, clauses)
-	{
-		TargetEntry *entry =
-			get_sortgroupclause_tle(lfirst_node(SortGroupClause, cell), query->targetList);
-
-		columns = bms_add_member(columns, column_of_stream(query, (Node *) entry->expr));
-	}
-	return columns;
-}
-
 /* Is this a unique index over some of these columns, none of which can be null? */
 static bool
 index_keeps_apart(Relation stream, Oid index_oid, Bitmapset *columns)
@@ -146,29 +113,118 @@ index_keeps_apart(Relation stream, Oid index_oid, Bitmapset *columns)
 	return apart;
 }
 
-/* Does an index of the stream see to it that no two rows are peers in this window? */
+/* Does an index of the stream see to it that no two rows have equal values in these columns? */
 static bool
-peers_are_impossible(Query *query, WindowClause *window, Oid stream)
+indexes_keep_apart(Oid stream, Bitmapset *columns)
 {
-	Bitmapset *columns = columns_of_window(query, window);
 	Relation rel = table_open(stream, AccessShareLock);
-	bool impossible = false;
+	bool apart = false;
 	ListCell *cell;
 
 	foreach (cell, RelationGetIndexList(rel))
-		impossible |= index_keeps_apart(rel, lfirst_oid(cell), columns);
+		apart |= index_keeps_apart(rel, lfirst_oid(cell), columns);
 	table_close(rel, AccessShareLock);
-	return impossible;
+	return apart;
+}
+
+/* ---- rows that are never equal ----------------------------------------------------------------------- */
+
+static bool groups_are_apart(Query *query, List *expressions);
+
+/* Is it impossible that two rows of the level's input are equal in all of these expressions over it? */
+static bool
+inputs_are_apart(Query *query, List *expressions)
+{
+	int rtindex = shape_input(query);
+	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
+	Bitmapset *columns = NULL;
+	List *below = NIL;
+	ListCell *cell;
+
+	if (!shape_reads_only_input(query))
+		return false;
+	foreach (cell, expressions)
+	{
+		Var *var = lfirst(cell);
+
+		if (!IsA(var, Var) || var->varlevelsup != 0 || var->varno != rtindex || var->varattno <= 0)
+			continue;
+		if (input->rtekind == RTE_SUBQUERY)
+			below =
+				lappend(below, get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
+		else
+			columns = bms_add_member(columns, var->varattno);
+	}
+	if (input->rtekind == RTE_RELATION)
+		return indexes_keep_apart(input->relid, columns);
+	if (input->rtekind != RTE_SUBQUERY || input->subquery->hasTargetSRFs)
+		return false;
+	return groups_are_apart(input->subquery, below);
+}
+
+/* The same of the rows that its window functions see: where the level groups, one a group. */
+static bool
+groups_are_apart(Query *query, List *expressions)
+{
+	ListCell *cell;
+
+	if (!level_groups(query))
+		return inputs_are_apart(query, expressions);
+	if (query->groupingSets)
+		return false;
+	foreach (cell, query->groupClause)
+		if (!list_member(expressions, get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell),
+															   query->targetList)))
+			return false;
+	return true;
+}
+
+/* Are no two rows peers in this window? */
+static bool
+peers_are_impossible(Query *query, WindowClause *window)
+{
+	return groups_are_apart(
+		query,
+		get_sortgrouplist_exprs(list_concat_copy(window->orderClause, window->partitionClause),
+								query->targetList));
+}
+
+/* ---- aggregates of groups ------------------------------------------------------------------------------ */
+
+/*
+ * Does the result of an aggregate of a group depend on an order of its rows that is left open? ORDER BY in the call leaves none open if
+ * all that goes into the aggregate is among it.
+ */
+static bool
+depends_on_rows(Query *query, Aggref *call)
+{
+	List *ordered;
+	ListCell *cell;
+
+	if (call->agglevelsup != 0 || call->aggkind != AGGKIND_NORMAL || call->aggdistinct ||
+		!depends_on_order(call->aggfnoid))
+		return false;
+	ordered = get_sortgrouplist_exprs(call->aggorder, call->args);
+	foreach (cell, call->args)
+	{
+		TargetEntry *argument = lfirst_node(TargetEntry, cell);
+
+		if (!argument->resjunk && !IsA(argument->expr, Const) &&
+			!list_member(ordered, argument->expr))
+			return !inputs_are_apart(
+				query, list_concat(ordered,
+								   get_sortgrouplist_exprs(query->groupClause, query->targetList)));
+	}
+	return false;
 }
 
 /* ---- the query ----------------------------------------------------------------------------------------- */
 
 typedef struct PeersContext
 {
-	Query *query; /* of this level */
-	Oid stream;
-	WindowFunc *call; /* found */
-	WindowClause *window;
+	Query *query;		  /* of this level */
+	Oid function;		  /* found */
+	WindowClause *window; /* NULL: it is an aggregate of groups */
 } PeersContext;
 
 static bool
@@ -194,26 +250,36 @@ find_open_order(Node *node, void *arg)
 		WindowClause *window =
 			list_nth_node(WindowClause, context->query->windowClause, call->winref - 1);
 
-		if (!depends_on_peers(call, window) ||
-			peers_are_impossible(context->query, window, context->stream))
+		if (!depends_on_peers(call, window) || peers_are_impossible(context->query, window))
 			return false;
-		context->call = call;
+		context->function = call->winfnoid;
 		context->window = window;
+		return true;
+	}
+	if (IsA(node, Aggref) && depends_on_rows(context->query, (Aggref *) node))
+	{
+		context->function = ((Aggref *) node)->aggfnoid;
 		return true;
 	}
 	return expression_tree_walker(node, find_open_order, context);
 }
 
 void
-peers_notice(Query *query, const Shape *shape)
+peers_notice(Query *query)
 {
-	PeersContext context = {.stream = shape->stream.relid};
+	PeersContext context = {0};
 	char *name;
 
 	if (!find_open_order((Node *) query, &context))
 		return;
-	name = get_func_name(context.call->winfnoid);
-	if (list_length(context.window->orderClause) == 1)
+	name = get_func_name(context.function);
+	if (context.window == NULL)
+		ereport(NOTICE,
+				(errmsg("the result of %s depends on the order of a group's rows", name),
+				 errdetail("Where the call's ORDER BY leaves that order open, view and batch query "
+						   "may differ."),
+				 errhint("Write ORDER BY into the call: %s(... ORDER BY ...).", name)));
+	else if (list_length(context.window->orderClause) == 1)
 		ereport(
 			NOTICE,
 			(errmsg("the result of %s depends on the order of rows with equal event time", name),

@@ -7,9 +7,9 @@
 #include "view/shape.h"
 
 /*
- * Says so, as a NOTICE, if a view's query, which has this shape, has a window function whose result depends on the order of
+ * Says so, as a NOTICE, if a view's query, which has a shape, has a window function or an aggregate whose result depends on the order of
  * rows that its ORDER BY leaves equal, and nothing keeps such rows out.
  */
-extern void peers_notice(Query *query, const Shape *shape);
+extern void peers_notice(Query *query);
 
 #endif

@@ -11,8 +11,9 @@
  *   level 1: WHERE, expressions: 0          level 2: window: 10 s; WHERE: 0          -> lookback 10 s
  *
  * The event time of a row is the stream's column, passed through unchanged; every level has it
- * even if it is not in its output, because a row comes from one row of its input. Whatever breaks
- * that (grouping, DISTINCT, LIMIT, joins, set operations), or depends on more than the rows (functions that are not
+ * even if it is not in its output, because a row comes from one row of its input. A level with GROUP BY makes one row of
+ * several: its event time is that of the windows it groups by, which its input's rows are near to (group_window.c). Whatever breaks
+ * that (DISTINCT, LIMIT, joins, set operations), or depends on more than the rows (functions that are not
  * immutable) is refused by name. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
  */
 #include "tidemark.h"
@@ -31,7 +32,9 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/timestamp.h"
 #include "view/frame.h"
+#include "view/group_window.h"
 #include "view/shape.h"
 
 static void shape_of_level(Query *query, List *ancestors, Shape *shape);
@@ -46,10 +49,20 @@ shape_refuse(Shape *shape, char *refusal, char *hint)
 	}
 }
 
+const char *
+shape_time_name(const Shape *shape)
+{
+	return quote_identifier(get_attname(shape->stream.relid, shape->stream.attnum, false));
+}
+
 int
 shape_input(Query *query)
 {
-	return castNode(RangeTblRef, linitial(query->jointree->fromlist))->rtindex;
+	Node *node = linitial(query->jointree->fromlist);
+
+	while (IsA(node, JoinExpr))
+		node = ((JoinExpr *) node)->larg;
+	return castNode(RangeTblRef, node)->rtindex;
 }
 
 Query *
@@ -70,11 +83,30 @@ shape_has_windows(Query *query)
 }
 
 bool
+shape_has_groups(Query *query)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+
+	return level_groups(query) ||
+		   (input->rtekind == RTE_SUBQUERY && shape_has_groups(input->subquery));
+}
+
+bool
+shape_reads_only_input(const Query *query)
+{
+	return list_length(query->jointree->fromlist) == 1 &&
+		   IsA(linitial(query->jointree->fromlist), RangeTblRef);
+}
+
+bool
 shape_is_time(Query *query, Node *node, const Stream *stream)
 {
 	RangeTblEntry *input;
+	GroupWindow window;
 	Var *var;
 
+	if (level_groups(query))
+		return group_window_find(query, stream, &window) && equal(window.time, node);
 	if (!IsA(node, Var))
 		return false;
 	var = (Var *) node;
@@ -92,6 +124,35 @@ shape_is_time(Query *query, Node *node, const Stream *stream)
 
 /* ---- what is not a stream of rows -------------------------------------------------------------- */
 
+/* Is this a function in FROM, of the row beside it (or of nothing)? */
+static bool
+is_function(const Query *query, Node *node)
+{
+	return IsA(node, RangeTblRef) &&
+		   rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->rtekind == RTE_FUNCTION;
+}
+
+/* Is what stands in FROM one input and functions of its rows: FROM stream, LATERAL f(x)? */
+static bool
+joins_functions_only(const Query *query)
+{
+	Node *node = linitial(query->jointree->fromlist);
+	ListCell *cell;
+
+	for_each_from(cell, query->jointree->fromlist,
+				  1) if (!is_function(query, lfirst(cell))) return false;
+	while (IsA(node, JoinExpr))
+	{
+		JoinExpr *join = (JoinExpr *) node;
+
+		if ((join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT) ||
+			!is_function(query, join->rarg))
+			return false;
+		node = join->larg;
+	}
+	return IsA(node, RangeTblRef);
+}
+
 static void
 refuse_clauses(Query *query, Shape *shape)
 {
@@ -101,11 +162,6 @@ refuse_clauses(Query *query, Shape *shape)
 		shape_refuse(
 			shape, "UNION, INTERSECT and EXCEPT can't be maintained",
 			"Make a continuous view of each part and combine them in the query that reads them.");
-	else if (query->groupClause || query->groupingSets || query->hasAggs || query->havingQual)
-		shape_refuse(
-			shape, "GROUP BY and aggregates without OVER can't be maintained yet",
-			"Aggregate over a window: agg(x) OVER (PARTITION BY ... ORDER BY event_time RANGE "
-			"...).");
 	else if (query->distinctClause)
 		shape_refuse(shape, "DISTINCT can't be maintained yet", NULL);
 	else if (query->limitCount || query->limitOffset)
@@ -122,8 +178,7 @@ refuse_clauses(Query *query, Shape *shape)
 					 "What it reads may change without the view's stream changing.");
 	else if (query->jointree->fromlist == NIL)
 		shape_refuse(shape, "a query without FROM has no event time", NULL);
-	else if (list_length(query->jointree->fromlist) > 1 ||
-			 !IsA(linitial(query->jointree->fromlist), RangeTblRef))
+	else if (!joins_functions_only(query))
 		shape_refuse(shape, "joins can't be maintained yet",
 					 "Join in the query that reads the continuous view.");
 }
@@ -133,6 +188,27 @@ typedef struct MutableContext
 	Oid function;
 	bool value_function;
 } MutableContext;
+
+/* timestamptz + interval depends on the session's time zone where the interval has days or months; this one has none. */
+static bool
+is_fixed_shift(Node *node)
+{
+	Oid function = IsA(node, OpExpr)	 ? get_opcode(((OpExpr *) node)->opno)
+				   : IsA(node, FuncExpr) ? ((FuncExpr *) node)->funcid
+										 : InvalidOid;
+	Node *interval;
+	const Interval *value;
+
+	if (function != F_TIMESTAMPTZ_PL_INTERVAL && function != F_TIMESTAMPTZ_MI_INTERVAL)
+		return false;
+	interval = eval_const_expressions(
+		NULL, copyObject(lsecond(IsA(node, OpExpr) ? ((OpExpr *) node)->args
+												   : ((FuncExpr *) node)->args)));
+	if (!IsA(interval, Const) || ((Const *) interval)->constisnull)
+		return false;
+	value = DatumGetIntervalP(((Const *) interval)->constvalue);
+	return value->month == 0 && value->day == 0;
+}
 
 static bool
 is_mutable(Oid function, void *context)
@@ -148,7 +224,7 @@ find_mutable(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (check_functions_in_node(node, is_mutable, context))
+	if (!is_fixed_shift(node) && check_functions_in_node(node, is_mutable, context))
 		return true;
 	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr) || IsA(node, CurrentOfExpr))
 	{
@@ -173,6 +249,14 @@ refuse_mutable_functions(Query *query, Shape *shape)
 			"the current time, user or sequence can't be used: its value changes while the rows "
 			"don't",
 			"Compare with it in the query that reads the view.");
+	else if (context.function == F_DATE_TRUNC_TEXT_TIMESTAMPTZ ||
+			 context.function == F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT)
+		shape_refuse(shape,
+					 "date_trunc of a timestamp with time zone is not immutable: it depends on the "
+					 "session's time zone",
+					 "Write date_bin('1 hour', ..., '2000-01-01 00:00+00'), or date_trunc('day', "
+					 "... AT TIME "
+					 "ZONE 'UTC') with your time zone.");
 	else
 		shape_refuse(
 			shape, psprintf("function %s is not immutable", format_procedure(context.function)),
@@ -273,6 +357,33 @@ shape_of_input(Query *query, List *ancestors, Shape *shape)
 	}
 }
 
+/* ---- levels --------------------------------------------------------------------------------------- */
+
+static void
+shape_of_groups(Query *query, Shape *shape)
+{
+	GroupWindow window;
+
+	if (!group_window_find(query, &shape->stream, &window))
+	{
+		refuse_mutable_functions(query, shape);
+		shape_refuse(
+			shape,
+			query->groupingSets
+				? "grouping sets without a window of the event time in each can't be maintained"
+			: query->groupClause
+				? "GROUP BY without a window of the event time can't be maintained yet"
+				: "aggregates over the whole stream can't be maintained yet",
+			psprintf("Group by a window as well: date_bin('1 minute', %s, '2000-01-01'), or "
+					 "aggregate over one: agg(x) OVER (PARTITION BY ... ORDER BY %s RANGE ...).",
+					 shape_time_name(shape), shape_time_name(shape)));
+		return;
+	}
+	shape->grid = window.grid;
+	lookback_add(&shape->lookback, &window.lookback);
+	lookback_add(&shape->lookahead, &window.lookahead);
+}
+
 static void
 shape_of_level(Query *query, List *ancestors, Shape *shape)
 {
@@ -283,7 +394,9 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 	if (shape->refusal)
 		return;
 	query->cteList = NIL; /* what was referenced has been put in place */
-	if (query->hasWindowFuncs)
+	if (level_groups(query))
+		shape_of_groups(query, shape);
+	if (query->hasWindowFuncs && shape->refusal == NULL)
 		frame_of_windows(query, shape);
 }
 

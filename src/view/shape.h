@@ -6,12 +6,14 @@
 
 #include "catalog.h"
 #include "nodes/parsenodes.h"
+#include "view/grid.h"
 
 typedef struct Shape
 {
 	Stream stream;
 	Lookback lookback;
 	Lookback lookahead; /* bounded */
+	Grid grid;			/* that the event times of its rows are on */
 
 	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
 	char *refusal;
@@ -34,15 +36,24 @@ extern void shape_require(const Shape *shape, const char *view_name);
 /* The one input of a level of a query that has a shape: its range table index. */
 extern int shape_input(Query *query);
 
+/* The name of the stream's event time, quoted as needed. */
+extern const char *shape_time_name(const Shape *shape);
+
 /* The level that reads the stream. */
 extern Query *shape_stream_level(Query *query);
 
 /* Has any level window functions? */
 extern bool shape_has_windows(Query *query);
 
+/* Does any level group? */
+extern bool shape_has_groups(Query *query);
+
+/* Does FROM, at this level, have nothing beside the input: no functions of its rows? */
+extern bool shape_reads_only_input(const Query *query);
+
 /*
- * Is this expression, at this level of a query that has a shape, the event time of its stream as it
- * stands?
+ * Is this expression, at this level of a query that has a shape, the event time of its rows: that of its stream as it stands, or
+ * of the windows that it groups by?
  */
 extern bool shape_is_time(Query *query, Node *node, const Stream *stream);
 

@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
+#include "view/group_window.h"
 #include "view/slice.h"
 
 Expr *
@@ -38,6 +39,14 @@ slice_time_constant(Oid type, Ticks ticks)
 	get_typlenbyval(type, &length, &by_value);
 	return (Expr *) makeConst(type, -1, InvalidOid, length, event_time_datum(type, ticks), false,
 							  by_value);
+}
+
+bool
+slice_is_empty(const Shape *shape, Ticks from, Ticks to)
+{
+	Oid type = shape->stream.time_type;
+
+	return grid_ceiling(&shape->grid, type, from) > grid_floor(&shape->grid, type, to);
 }
 
 Expr *
@@ -52,6 +61,8 @@ slice_bounds(const Shape *shape, Ticks from, Ticks to)
 	SliceBounds bounds = {0};
 	Oid type = shape->stream.time_type;
 
+	from = grid_ceiling(&shape->grid, type, from);
+	to = grid_floor(&shape->grid, type, to);
 	if (from != TICKS_MIN)
 	{
 		bounds.output_from = slice_time_constant(type, from);
@@ -160,7 +171,7 @@ add_column(Query *query, Expr *expression, char *name)
 
 /*
  * Makes the event time a column of the query's output, at this and all lower levels, and bounds it at
- * the stream. Returns its number.
+ * the stream. Returns its number. A level that groups has another event time than its input: the windows'.
  */
 static AttrNumber
 bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
@@ -168,6 +179,7 @@ bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 	int rtindex = shape_input(query);
 	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
 	Var *time;
+	GroupWindow window;
 	ListCell *cell;
 
 	if (input->rtekind == RTE_SUBQUERY)
@@ -190,7 +202,11 @@ bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 		if (!entry->resjunk && shape_is_time(query, (Node *) entry->expr, stream))
 			return entry->resno;
 	}
-	return add_column(query, &time->xpr, HIDDEN_TIME_NAME);
+	if (!level_groups(query))
+		return add_column(query, &time->xpr, HIDDEN_TIME_NAME);
+	if (!group_window_find(query, stream, &window))
+		elog(ERROR, "a GROUP BY without a window");
+	return add_column(query, window.time, HIDDEN_TIME_NAME);
 }
 
 RangeTblEntry *

@@ -26,8 +26,14 @@ typedef struct SliceBounds
 	Expr *output_to;
 } SliceBounds;
 
-/* The bounds of the slice [from, to] with constants; TICKS_MIN and TICKS_MAX: unbounded. */
+/*
+ * The bounds of the slice [from, to] with constants; TICKS_MIN and TICKS_MAX: unbounded. Where the view's rows are on a grid, they are
+ * narrowed to its first and last time in there.
+ */
 extern SliceBounds slice_bounds(const Shape *shape, Ticks from, Ticks to);
+
+/* Can the view have no rows in [from, to]? */
+extern bool slice_is_empty(const Shape *shape, Ticks from, Ticks to);
 
 /* A time as a constant of the event time's type. */
 extern Expr *slice_time_constant(Oid type, Ticks ticks);

@@ -117,7 +117,7 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *
 		bounds.input_from = tail_slice_start(view, type, &shape->lookback);
 	else if (!lookback_is_unbounded(&shape->lookback))
 		bounds.input_from = tail_start(view, type, &shape->lookback);
-	if (bounds.input_from && !shape_has_windows(batch))
+	if (bounds.input_from && !shape_has_windows(batch) && !shape_has_groups(batch))
 		bounds.output_from = NULL; /* the same condition as the input's */
 	if (!has_lookahead(shape))
 		bounds.input_to = (Expr *) until;
