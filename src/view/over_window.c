@@ -258,7 +258,7 @@ is_of_rows(const WindowFunc *call)
 		case F_LEAD_ANYCOMPATIBLE_INT4_ANYCOMPATIBLE:
 			return true;
 		default:
-			return false;
+			return sliding_is_session(call->winfnoid);
 	}
 }
 
