@@ -87,7 +87,7 @@ CREATE TABLE tidemark.view (
     states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; none: it has none
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz,
-    method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices')),  -- how it is maintained now
+    method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices', 'keyed')),  -- how it is maintained now
     reason      text                                          -- why not incrementally
 );
 

@@ -5,6 +5,7 @@
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H
 
+#include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -290,6 +291,33 @@ compat_sorts_ascending(Oid sortop)
 	return get_ordering_op_properties(sortop, &family, &type, &strategy) &&
 		   strategy == BTLessStrategyNumber;
 #endif
+}
+
+/* Begins to look rows up by keys of an index. */
+static inline IndexScanDesc
+compat_index_beginscan(Relation rel, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(rel, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(rel, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* Has the column a constraint NOT NULL that all rows are known to meet? */
+static inline bool
+compat_is_not_null(Oid relid, AttrNumber column)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+#if PG_VERSION_NUM >= 180000
+	bool result = TupleDescCompactAttr(RelationGetDescr(rel), column - 1)->attnullability ==
+				  ATTNULLABLE_VALID;
+#else
+	bool result = TupleDescAttr(RelationGetDescr(rel), column - 1)->attnotnull;
+#endif
+
+	table_close(rel, NoLock);
+	return result;
 }
 
 #endif

@@ -271,6 +271,38 @@ sub windowed_query
 	return ('SELECT ' . join(', ', @output) . " FROM $source$where WINDOW $window", \@names);
 }
 
+# What rows of a key are ordered by: often equal for several of them.
+sub random_order
+{
+	my @columns = map { $_ . pick('', '', ' DESC', ' DESC NULLS LAST', ' NULLS FIRST') }
+	  pick('t', 't', 'i', 'k1', 'f', 'n', 'i % 4', 'k2'), pick('b', 'l', 'k2', 'g', 't');
+	return chance(0.7) ? $columns[0] : join ', ', @columns;
+}
+
+# A query that keeps some rows of each key.
+sub keyed_query
+{
+	my ($source) = @_;
+	my @keys = grep { defined } (
+		chance(0.9) ? pick('k1', 'k1', 'k2', 'b', 'i % 3', 'coalesce(k1, -1)', 'n', 'f') : undef,
+		chance(0.3) ? pick('k2', 'l % 5', "b AND k2 = 'a'") : undef);
+	my $keys = join ', ', @keys;
+	my $partition = @keys ? "PARTITION BY $keys " : '';
+	my @output = pick([ 't', 'id', 'k1' ], [ 'k1', 'k2', 'i', 'f' ], [ 'k2', 'n', 'upper(k2) AS upper' ], ['*']);
+	my $output = join ', ', @{ $output[0] };
+	my $limit = pick(1, 1, 2, 3, 20);
+	my $function = pick('row_number', 'row_number', 'row_number', 'rank', 'dense_rank');
+	my $number = "$function() OVER (${partition}ORDER BY " . random_order() . ')';
+
+	return 'SELECT DISTINCT ' . pick('k1, k2', 'k1, b, i % 3 AS i', 'n', 'k1, n', 'f', 'k2') . " FROM $source" if chance(0.2);
+	return "SELECT DISTINCT ON ($keys) $output FROM $source ORDER BY $keys, " . random_order() if @keys && chance(0.45);
+	return "SELECT * FROM (SELECT $output, $number - 1 AS number FROM $source) numbered WHERE number < $limit" if chance(0.2);
+	return "SELECT k1, k2, f FROM (SELECT *, $number AS number FROM $source) numbered WHERE "
+	  . pick("number <= $limit", "number = $limit", "number BETWEEN 2 AND $limit + 1", "k1 > 0 AND number IN (1, 3)")
+	  if chance(0.5);
+	return "SELECT * FROM (SELECT $output, $number AS number FROM $source) numbered WHERE number <= $limit";
+}
+
 # ---- windows by GROUP BY ---------------------------------------------------------------------------
 
 # Windows of a few units: what GROUP BY says, what stands in FROM for it beside the stream, and whether it has the stream's type.
@@ -372,6 +404,7 @@ sub new_view
 	my $source = $stream->{name};
 	my @inputs;
 	my $with = '';
+	my $keyed = chance(0.35);
 
 	if (chance(0.3))
 	{
@@ -389,7 +422,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
-	if (chance(0.4))
+	if (!$keyed && chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
 		$source = "($inner) inside";
@@ -398,6 +431,7 @@ sub new_view
 	my ($query, $names) = windowed_query($stream, $source, \@inputs, 'a', 0);
 	$query = "SELECT * FROM ($query) whole WHERE $names->[0] > " . between(0, 3) if @$names && chance(0.2);
 	$query = "SELECT t, k1, l, n, f FROM $source WHERE " . random_condition() if chance(0.05);
+	$query = keyed_query($source) if $keyed;
 	push @{ $self->{views} },
 	  { name => $name, stream => $stream, query => "$with$query", continuous => chance(0.8),
 		arrival => chance(0.3) };

@@ -30,6 +30,8 @@
 #include "utils/syscache.h"
 #include "view/answer.h"
 #include "view/conditions.h"
+#include "view/keyed.h"
+#include "view/keyed_answer.h"
 #include "view/slice.h"
 #include "view/tail.h"
 
@@ -121,6 +123,40 @@ reader_bound(const Reader *reader, int rtindex, Query *batch, const Stream *stre
 	return NULL;
 }
 
+/* Does the reader ask for single keys: is there one that each row has to be equal to something in? */
+static bool
+reader_asks_for_keys(const Reader *reader, int rtindex, const Keyed *keyed)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk && keyed_key_of_output(keyed, entry->resno) &&
+			conditions_are_equal(reader->query, rtindex, entry->resno))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The answer of a view that keeps rows by key. There is a barrier around each part: what is materialised are rows that the view may leave
+ * out.
+ */
+static Query *
+answer_of_keyed(const Reader *reader, RangeTblEntry *entry, int rtindex, const ContinuousView *view,
+				const Keyed *keyed)
+{
+	List *parts = NIL;
+	ListCell *cell;
+
+	foreach (cell, keyed_answer(view, keyed, reader_asks_for_keys(reader, rtindex, keyed)))
+		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
+	return list_length(parts) == 1 ? select_from(linitial(parts), entry->subquery)
+								   : union_all(parts);
+}
+
 /* Puts the answer in the place of the view's query. */
 static void
 answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const ContinuousView *view)
@@ -134,6 +170,11 @@ answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const Cont
 	shape_of_query(batch, &shape);
 	if (shape.refusal)
 		return;
+	if (shape.keyed)
+	{
+		entry->subquery = answer_of_keyed(reader, entry, rtindex, view, shape.keyed);
+		return;
+	}
 	demand.until = reader_bound(reader, rtindex, batch, &shape.stream);
 	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
 	foreach (cell, tail_queries(batch, view, &shape, &demand))
@@ -264,6 +305,7 @@ answer_planner(Query *query, const char *text, int options, ParamListInfo parame
 	{
 		if (tidemark_use_continuous && !answer_suspended)
 			answered = answer_query(query, columns_all());
+		keyed_complete_order(query);
 		aggregate_swap(query);
 	}
 	statement = plan_query(query, text, options, parameters);

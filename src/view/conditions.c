@@ -120,3 +120,50 @@ conditions_upper_bound(Query *query, int rtindex, AttrNumber column, Oid type)
 	}
 	return NULL;
 }
+
+/* "column = something", or "column IN (...)" */
+static bool
+is_equal(Node *condition, int rtindex, AttrNumber column)
+{
+	Node *other;
+
+	if (IsA(condition, ScalarArrayOpExpr) && ((ScalarArrayOpExpr *) condition)->useOr &&
+		is_column(linitial(((ScalarArrayOpExpr *) condition)->args), rtindex, column))
+		other = lsecond(((ScalarArrayOpExpr *) condition)->args);
+	else
+	{
+		Sides sides;
+
+		if (!IsA(condition, OpExpr) ||
+			!op_mergejoinable(((OpExpr *) condition)->opno,
+							  exprType(linitial(((OpExpr *) condition)->args))) ||
+			!take_sides((OpExpr *) condition, rtindex, column, &sides))
+			return false;
+		other = sides.bound;
+	}
+	return !varies(other, NULL) && !contain_volatile_functions(other);
+}
+
+bool
+conditions_are_equal(Query *query, int rtindex, AttrNumber column)
+{
+	List *conditions = make_ands_implicit((Expr *) query->jointree->quals);
+	ListCell *cell;
+	ListCell *item;
+
+	foreach (cell, conditions)
+	{
+		Node *condition = lfirst(cell);
+
+		if (!is_andclause(condition))
+		{
+			if (is_equal(condition, rtindex, column))
+				return true;
+			continue;
+		}
+		foreach (item, ((BoolExpr *) condition)->args)
+			if (is_equal(lfirst(item), rtindex, column))
+				return true;
+	}
+	return false;
+}

@@ -12,4 +12,7 @@
  */
 extern Expr *conditions_upper_bound(Query *query, int rtindex, AttrNumber column, Oid type);
 
+/* Is the column of the entry rtindex equal to something that is the same for all rows, in each row that the query takes? */
+extern bool conditions_are_equal(Query *query, int rtindex, AttrNumber column);
+
 #endif

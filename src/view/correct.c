@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 #include "view/correct.h"
 #include "view/frontier.h"
+#include "view/keyed_maintain.h"
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
@@ -214,7 +215,9 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int64 change = recompute_stretches(view, shape, batch, written, frontier);
+		int64 change = shape->keyed ? keyed_correct(view, shape->keyed, written->times, written->n,
+													written->inserted, frontier)
+									: recompute_stretches(view, shape, batch, written, frontier);
 
 		materialised_corrected(view->relid, frontier, change,
 							   written->inserted ? written->times : NULL, written->n);
@@ -238,20 +241,24 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 /*
  * The view's query fails on what was written. That is not the writer's trouble: the frontier goes back to before the
  * rows, and whoever reads the view from there on has the batch query's answer, which is the error. The maintainer tries to go
- * on, and says in tidemark.continuous_views why it can't.
+ * on, and says in tidemark.continuous_views why it can't. Of a view that keeps rows by key, which doesn't have the rows that others
+ * have overtaken, the frontier goes back to the start.
  */
 static void
 retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorData *error)
 {
 	Oid type = shape->stream.time_type;
-	int64 deleted = materialised_delete(view, type, from, TICKS_MAX, NIL);
+	Ticks start = shape->keyed ? TICKS_MIN : from;
+	int64 deleted = materialised_delete(view, type, start, TICKS_MAX, NIL);
 
-	materialised_corrected(view->relid, ticks_minus(from, 1), -deleted, NULL, 0);
+	materialised_corrected(view->relid, ticks_minus(start, 1), -deleted, NULL, 0);
 	ereport(WARNING,
 			(errmsg("continuous view \"%s\" fails on the rows that were written: %s",
 					get_rel_name(view->relid), error->message),
-			 errdetail("From %s on it is answered by its batch query, until that succeeds.",
-					   event_time_text(type, from))));
+			 shape->keyed
+				 ? errdetail("It is answered by its batch query, until that succeeds.")
+				 : errdetail("From %s on it is answered by its batch query, until that succeeds.",
+							 event_time_text(type, from))));
 }
 
 static void

@@ -41,6 +41,7 @@
 #include "utils/syscache.h"
 #include "view/define.h"
 #include "view/frontier.h"
+#include "view/keyed_maintain.h"
 #include "view/materialised.h"
 #include "view/over_state.h"
 #include "view/peers.h"
@@ -124,6 +125,37 @@ prepare_windows(Oid relid, Query *batch, const Shape *shape, List **states)
 	return over_window_view_method(batch, window, has_windows, why);
 }
 
+/* What a continuous view is made of. */
+typedef struct Parts
+{
+	Oid mat;
+	AttrNumber time_attnum;
+	List *states;
+	ViewMethod method;
+} Parts;
+
+static Parts
+prepare_slices(Oid relid, Query *batch, const Shape *shape)
+{
+	SliceBounds unbounded = {0};
+	Parts parts;
+
+	peers_notice(batch);
+	parts.method = prepare_windows(relid, batch, shape, &parts.states);
+	batch = slice_query(batch, shape, &unbounded, true, &parts.time_attnum);
+	parts.mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), parts.time_attnum);
+	return parts;
+}
+
+static Parts
+prepare_keyed(Oid relid, const Keyed *keyed)
+{
+	Parts parts = {.time_attnum = KEYED_TIME_COLUMN, .method = {.method = "keyed"}};
+
+	parts.mat = keyed_create(relid, keyed);
+	return parts;
+}
+
 static Datum
 oid_array(List *oids)
 {
@@ -137,23 +169,23 @@ oid_array(List *oids)
 }
 
 static void
-insert_view(Oid relid, const Shape *shape, Oid mat, AttrNumber time_attnum, List *states,
-			ViewMethod method, const char *advance_on)
+insert_view(Oid relid, const Shape *shape, const Parts *parts, const char *advance_on)
 {
 	int64 lookahead = lookback_ticks(shape->stream.time_type, &shape->lookahead);
 	Oid types[] = {OIDOID,	OIDOID,	 OIDOID,	  INT2OID, TEXTOID,
 				   INT8OID, TEXTOID, OIDARRAYOID, TEXTOID, TEXTOID};
 	Datum values[] = {ObjectIdGetDatum(relid),
 					  ObjectIdGetDatum(shape->stream.relid),
-					  ObjectIdGetDatum(mat),
-					  Int16GetDatum(time_attnum),
+					  ObjectIdGetDatum(parts->mat),
+					  Int16GetDatum(parts->time_attnum),
 					  CStringGetTextDatum(view_fingerprint(relid)),
 					  Int64GetDatum(lookahead),
 					  CStringGetTextDatum(advance_on),
-					  oid_array(states),
-					  CStringGetTextDatum(method.method),
-					  CStringGetTextDatum(method.reason ? method.reason : "")};
-	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(mat), Int64GetDatum(TICKS_MIN)};
+					  oid_array(parts->states),
+					  CStringGetTextDatum(parts->method.method),
+					  CStringGetTextDatum(parts->method.reason ? parts->method.reason : "")};
+	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(parts->mat),
+						Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
@@ -186,15 +218,11 @@ make_continuous(Oid relid, const char *advance_on)
 {
 	Relation rel = relation_open(relid, ShareRowExclusiveLock);
 	char *name = RelationGetRelationName(rel);
-	SliceBounds unbounded = {0};
-	AttrNumber time_attnum;
 	ContinuousView existing;
 	Access access;
 	Query *batch;
 	Shape shape;
-	ViewMethod method;
-	List *states;
-	Oid mat;
+	Parts parts;
 
 	require_view(rel);
 	if (view_lookup(relid, &existing))
@@ -209,13 +237,8 @@ make_continuous(Oid relid, const char *advance_on)
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
-	peers_notice(batch);
-
-	method = prepare_windows(relid, batch, &shape, &states);
-	batch = slice_query(batch, &shape, &unbounded, true, &time_attnum);
-	mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), time_attnum);
-	insert_view(relid, &shape, mat, time_attnum, states, method,
-				advance_on ? advance_on : ADVANCE_ON_WATERMARK);
+	parts = shape.keyed ? prepare_keyed(relid, shape.keyed) : prepare_slices(relid, batch, &shape);
+	insert_view(relid, &shape, &parts, advance_on ? advance_on : ADVANCE_ON_WATERMARK);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);
 	worker_wake_at_commit();

@@ -17,6 +17,7 @@
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "view/keyed.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 
@@ -129,6 +130,41 @@ put_index(ReturnSetInfo *result, const Stream *stream)
 					 "(event_time) costs writers little");
 }
 
+/* Which rows of a key are kept, for people. */
+static const char *
+kept_text(const Keyed *keyed)
+{
+	switch (keyed->count)
+	{
+		case KEYED_RANK:
+			return psprintf("the first " INT64_FORMAT
+							" of each key, and those equal to the last of them",
+							keyed->limit);
+		case KEYED_DENSE_RANK:
+			return psprintf("the first " INT64_FORMAT
+							" different ones of each key, and all equal to them",
+							keyed->limit);
+		default:
+			return keyed->limit == 1
+					   ? "the first row of each key"
+					   : psprintf("the first " INT64_FORMAT " rows of each key", keyed->limit);
+	}
+}
+
+static void
+explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keyed)
+{
+	int nkeys = list_length(keyed->keys);
+
+	put_line(result, "maintenance", method->method, method->reason);
+	put_line(result, "key",
+			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
+	put_line(result, "kept", kept_text(keyed),
+			 keyed->in_arrival_order ? "no row is overtaken by one with a later event time" : NULL);
+	put_line(result, "live tail", "merged by key", NULL);
+	put_index(result, &keyed->stream);
+}
+
 static void
 explain(ReturnSetInfo *result, Oid relid)
 {
@@ -144,6 +180,11 @@ explain(ReturnSetInfo *result, Oid relid)
 	if (shape.refusal)
 	{
 		put_line(result, "maintenance", "none", shape.refusal);
+		return;
+	}
+	if (shape.keyed)
+	{
+		explain_keyed(result, &method, shape.keyed);
 		return;
 	}
 	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);

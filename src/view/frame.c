@@ -290,8 +290,15 @@ frame_of_function(Reach *reach, WindowFunc *call)
 /* ---- the windows of a level --------------------------------------------------------------------------- */
 
 static void
-refuse_order(Shape *shape)
+refuse_order(const WindowFunc *call, Shape *shape)
 {
+	if (call->winfnoid == F_ROW_NUMBER || call->winfnoid == F_RANK_ ||
+		call->winfnoid == F_DENSE_RANK_)
+		shape_refuse(shape,
+					 psprintf("%s can't be maintained for all rows in this order",
+							  get_func_name(call->winfnoid)),
+					 "Keep the first few of each key: SELECT * FROM (SELECT ..., row_number() OVER "
+					 "(...) AS n ...) AS q WHERE n <= 10.");
 	shape_refuse(
 		shape, "a window that is not ordered by the stream's event time can't be maintained",
 		psprintf("Write OVER (... ORDER BY %s RANGE BETWEEN ... PRECEDING AND CURRENT ROW).",
@@ -311,7 +318,7 @@ frame_walker(Node *node, void *context)
 		return expression_tree_walker(node, frame_walker, context);
 	window = list_nth_node(WindowClause, reach->query->windowClause, call->winref - 1);
 	if (!ordered_by_time(reach->query, window, &reach->shape->stream))
-		refuse_order(reach->shape);
+		refuse_order(call, reach->shape);
 	else if (!frame_of_function(reach, call))
 		frame_of_window(reach, window);
 	return reach->shape->refusal != NULL;

@@ -193,8 +193,8 @@ key_columns(Query *batch)
 
 /* ---- their values ------------------------------------------------------------------------------------ */
 
-static List *
-operator_name(Oid operator_oid)
+List *
+keys_operator_name(Oid operator_oid)
 {
 	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator_oid));
 	Form_pg_operator form;
@@ -210,8 +210,8 @@ operator_name(Oid operator_oid)
 }
 
 /* "expression = ANY (array)" */
-static Expr *
-any_of(Expr *expression, List *equality, Oid array_type, Datum array)
+Expr *
+keys_any_of(Expr *expression, List *equality, Oid array_type, Datum array)
 {
 	ParseState *state = make_parsestate(NULL);
 	Const *values =
@@ -225,8 +225,8 @@ any_of(Expr *expression, List *equality, Oid array_type, Datum array)
 }
 
 /* The event times, each once, as an array. */
-static Datum
-times_array(Oid type, const Ticks *times, int n)
+Datum
+keys_times(Oid type, const Ticks *times, int n)
 {
 	Datum *values = palloc(n * sizeof(Datum));
 	int16 length;
@@ -290,8 +290,9 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 	Query *query = copyObject(shape_stream_level(batch));
 	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
 	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
-	Expr *at = any_of((Expr *) time, operator_name(equality), get_array_type(stream->time_type),
-					  times_array(stream->time_type, times, n));
+	Expr *at = keys_any_of((Expr *) time, keys_operator_name(equality),
+						   get_array_type(stream->time_type),
+						   keys_times(stream->time_type, times, n));
 	ListCell *cell;
 
 	query->hasWindowFuncs = query->hasTargetSRFs = false;
@@ -362,7 +363,7 @@ collect_values(const KeyColumn *column, int number, Tuplestorestate *rows, Tuple
 	}
 	key->column = column->column;
 	key->expression = column->expression;
-	key->equality = operator_name(column->clause->eqop);
+	key->equality = keys_operator_name(column->clause->eqop);
 	key->array_type = get_array_type(type);
 	key->values = makeArrayResult(values, CurrentMemoryContext);
 	return key;
@@ -397,10 +398,10 @@ keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, 
 
 /* ---- the restriction ----------------------------------------------------------------------------------- */
 
-static Expr *
-key_condition(const KeyValues *key)
+Expr *
+keys_condition(const KeyValues *key)
 {
-	Expr *condition = any_of(key->expression, key->equality, key->array_type, key->values);
+	Expr *condition = keys_any_of(key->expression, key->equality, key->array_type, key->values);
 	NullTest *is_null;
 
 	if (!key->with_null)
@@ -420,5 +421,5 @@ keys_restrict(Query *batch, const List *keys)
 
 	foreach (cell, keys)
 		level->jointree->quals =
-			make_and_qual(level->jointree->quals, (Node *) key_condition(lfirst(cell)));
+			make_and_qual(level->jointree->quals, (Node *) keys_condition(lfirst(cell)));
 }

@@ -26,6 +26,18 @@ typedef struct KeyValues
 extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n,
 					 bool written_here, bool *none);
 
+/* "expression is one of these values", over what the expression is over. */
+extern Expr *keys_condition(const KeyValues *key);
+
+/* An operator's qualified name. */
+extern List *keys_operator_name(Oid operator_oid);
+
+/* "expression = ANY (array)", by that operator. */
+extern Expr *keys_any_of(Expr *expression, List *equality, Oid array_type, Datum array);
+
+/* Event times (sorted), each once, as an array of their type. */
+extern Datum keys_times(Oid type, const Ticks *times, int n);
+
 /* Restricts the view's query to the rows that have these keys, where it reads the stream. */
 extern void keys_restrict(Query *batch, const List *keys);
 

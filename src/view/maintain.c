@@ -55,6 +55,7 @@
 #include "utils/timestamp.h"
 #include "view/define.h"
 #include "view/frontier.h"
+#include "view/keyed_maintain.h"
 #include "view/maintain.h"
 #include "view/materialised.h"
 #include "view/over_operator.h"
@@ -514,7 +515,8 @@ prepare_step(Step *step)
 	step->batch = slice_batch_query(step->relid, &step->shape, &access);
 	shape_require(&step->shape, get_rel_name(step->relid));
 	define_require_access(step->relid, access);
-	step->incremental = over_operator_can(&step->view, &step->shape, step->batch);
+	step->incremental = !step->shape.keyed &&
+						over_operator_can(&step->view, &step->shape, step->batch);
 }
 
 /* Of a view with windows by GROUP BY, a step takes in one at least, if it is complete. */
@@ -534,8 +536,11 @@ run_step(Step *step, const Progress *progress, const SharedSlices *slices)
 	Ticks from = step->frontier.frontier;
 	uint64 rows;
 
-	if (over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
-							 &step->to, &rows))
+	step->moved = step->to;
+	if (step->shape.keyed)
+		rows = keyed_append(&step->view, step->shape.keyed, ticks_plus(from, 1), step->to);
+	else if (over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
+								  &step->to, &rows))
 		step->moved = step->to;
 	else
 	{

@@ -37,8 +37,8 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static List *
-column_definitions(TupleDesc columns)
+List *
+materialised_columns(TupleDesc columns)
 {
 	List *definitions = NIL;
 
@@ -96,7 +96,7 @@ materialised_create_table(Oid view, const char *label, List *columns, int fillfa
 Oid
 materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
 {
-	Oid table = materialised_create_table(view, "rows", column_definitions(columns), 100);
+	Oid table = materialised_create_table(view, "rows", materialised_columns(columns), 100);
 
 	materialised_create_index(table, psprintf("btree (c%d)", time_attnum));
 	return table;
@@ -212,9 +212,8 @@ create_receiver(Relation rel)
 	return self;
 }
 
-/* Runs the query and puts its rows into the receiver. */
-static void
-run_query(DestReceiver *receiver, void *query)
+void
+materialised_run(DestReceiver *receiver, void *query)
 {
 	slice_work_mem();
 	slice_run(query, receiver, NULL);
@@ -263,7 +262,7 @@ materialised_append(const ContinuousView *view, const Shape *shape, Query *batch
 	bounds = slice_bounds(shape, from, to);
 	slice = slice_query(batch, shape, &bounds, true, NULL);
 	aggregate_swap_exact_always(slice);
-	return materialised_receive(view, run_query, slice);
+	return materialised_receive(view, materialised_run, slice);
 }
 
 /* " AND (c3 = ANY ($n) OR c3 IS NULL)" */

@@ -15,6 +15,9 @@
  */
 extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum);
 
+/* The columns c1, c2, ... of a view's table, as ColumnDefs. */
+extern List *materialised_columns(TupleDesc columns);
+
 /* A table of a view's, named after it and label, with these ColumnDefs: whose it is and when it goes are as above. */
 extern Oid materialised_create_table(Oid view, const char *label, List *columns, int fillfactor);
 
@@ -26,6 +29,9 @@ extern void materialised_drop_tables(List *tables);
 
 /* Something that starts a receiver, gives it rows of the view, with the event time, and shuts it down. */
 typedef void (*MaterialisedSource)(DestReceiver *receiver, void *arg);
+
+/* Runs the query, and gives its rows to the receiver. Needs the active snapshot; sees what this transaction did before. */
+extern void materialised_run(DestReceiver *receiver, void *query);
 
 /* Appends the rows that source gives, which runs with the rights of the view's owner; returns how many. */
 extern uint64 materialised_receive(const ContinuousView *view, MaterialisedSource source,

@@ -13,8 +13,8 @@
  * The event time of a row is the stream's column, passed through unchanged; every level has it
  * even if it is not in its output, because a row comes from one row of its input. A level with GROUP BY makes one row of
  * several: its event time is that of the windows it groups by, which its input's rows are near to (group_window.c). Whatever breaks
- * that (DISTINCT, LIMIT, joins, set operations), or depends on more than the rows (functions that are not
- * immutable) is refused by name. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
+ * that (LIMIT, joins, set operations), or depends on more than the rows (functions that are not
+ * immutable) is refused by name. A query that keeps some rows of each key, DISTINCT and its like, is of another kind: keyed.h. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
  */
 #include "tidemark.h"
 
@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 #include "view/frame.h"
 #include "view/group_window.h"
+#include "view/keyed.h"
 #include "view/shape.h"
 
 static void shape_of_level(Query *query, List *ancestors, Shape *shape);
@@ -153,8 +154,29 @@ joins_functions_only(const Query *query)
 	return IsA(node, RangeTblRef);
 }
 
+/* DISTINCT at a level that isn't a keyed one (keyed.h). */
 static void
-refuse_clauses(Query *query, Shape *shape)
+refuse_distinct(Query *query, Shape *shape)
+{
+	if (query->hasWindowFuncs)
+		shape_refuse(shape, "DISTINCT over window functions can't be maintained", NULL);
+	else if (query->hasTargetSRFs)
+		shape_refuse(shape,
+					 "DISTINCT over set-returning functions at the same level can't be maintained",
+					 "Put the functions into a subquery that DISTINCT reads.");
+	else if (query->hasAggs || query->groupClause)
+		shape_refuse(shape, "DISTINCT over GROUP BY can't be maintained", NULL);
+	else if (query->limitCount || query->limitOffset)
+		shape_refuse(shape, "LIMIT and OFFSET can't be maintained",
+					 "Put LIMIT into the query that reads the view.");
+	else
+		shape_refuse(
+			shape, "ORDER BY can't be maintained",
+			"A view's rows have no order; put ORDER BY into the query that reads the view.");
+}
+
+static void
+refuse_clauses(Query *query, bool keyed, Shape *shape)
 {
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE)
 		shape_refuse(shape, "only a SELECT can be maintained", NULL);
@@ -162,12 +184,12 @@ refuse_clauses(Query *query, Shape *shape)
 		shape_refuse(
 			shape, "UNION, INTERSECT and EXCEPT can't be maintained",
 			"Make a continuous view of each part and combine them in the query that reads them.");
-	else if (query->distinctClause)
-		shape_refuse(shape, "DISTINCT can't be maintained yet", NULL);
+	else if (query->distinctClause && !keyed)
+		refuse_distinct(query, shape);
 	else if (query->limitCount || query->limitOffset)
 		shape_refuse(shape, "LIMIT and OFFSET can't be maintained",
 					 "Put LIMIT into the query that reads the view.");
-	else if (query->sortClause)
+	else if (query->sortClause && !query->hasDistinctOn)
 		shape_refuse(
 			shape, "ORDER BY can't be maintained",
 			"A view's rows have no order; put ORDER BY into the query that reads the view.");
@@ -283,11 +305,18 @@ find_system_column(Node *node, void *context)
 static void
 inline_cte(RangeTblEntry *input, Query *query, List *ancestors, Shape *shape)
 {
-	Query *owner =
-		input->ctelevelsup == 0 ? query : list_nth_node(Query, ancestors, input->ctelevelsup - 1);
+	Query *owner = query;
 	Query *subquery;
 	ListCell *cell;
 
+	if (input->ctelevelsup > list_length(ancestors))
+	{
+		shape_refuse(shape, "a WITH query of somebody above",
+					 NULL); /* a part of a query is looked at */
+		return;
+	}
+	if (input->ctelevelsup > 0)
+		owner = list_nth_node(Query, ancestors, input->ctelevelsup - 1);
 	foreach (cell, owner->cteList)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
@@ -387,7 +416,11 @@ shape_of_groups(Query *query, Shape *shape)
 static void
 shape_of_level(Query *query, List *ancestors, Shape *shape)
 {
-	refuse_clauses(query, shape);
+	bool keyed = keyed_is_level(query, ancestors);
+
+	if (keyed)
+		shape->keyed_depth = list_length(ancestors);
+	refuse_clauses(query, keyed, shape);
 	if (shape->refusal)
 		return;
 	shape_of_input(query, ancestors, shape);
@@ -396,7 +429,7 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 	query->cteList = NIL; /* what was referenced has been put in place */
 	if (level_groups(query))
 		shape_of_groups(query, shape);
-	if (query->hasWindowFuncs && shape->refusal == NULL)
+	if (query->hasWindowFuncs && !keyed && shape->refusal == NULL)
 		frame_of_windows(query, shape);
 }
 
@@ -404,6 +437,7 @@ void
 shape_of_query(Query *query, Shape *shape)
 {
 	memset(shape, 0, sizeof(*shape));
+	shape->keyed_depth = -1;
 	shape_of_level(query, NIL, shape);
 	if (shape->refusal)
 		return;
@@ -413,6 +447,8 @@ shape_of_query(Query *query, Shape *shape)
 			shape,
 			"system columns such as ctid can't be maintained: they change while the row doesn't",
 			NULL);
+	if (shape->refusal == NULL && shape->keyed_depth >= 0)
+		shape->keyed = keyed_analyse(query, shape->keyed_depth, shape);
 }
 
 void

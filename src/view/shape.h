@@ -15,14 +15,18 @@ typedef struct Shape
 	Lookback lookahead; /* bounded */
 	Grid grid;			/* that the event times of its rows are on */
 
+	/* It keeps some rows of each key (keyed.h); NULL: each of its rows comes from one row of the stream. */
+	struct Keyed *keyed;
+	int keyed_depth; /* of the level that does; -1: none */
+
 	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
 	char *refusal;
 	char *hint;
 } Shape;
 
 /*
- * The shape of a view's query, which is changed in two ways that keep its result: CTEs become
- * subqueries, and row marks of OLD and NEW stay as they are. Works on the analysed and rewritten tree; raises no error for what it
+ * The shape of a view's query, which is changed in ways that keep its result: CTEs become subqueries, and an order that SQL
+ * leaves open is completed where it decides which rows are kept (keyed.h). Works on the analysed and rewritten tree; raises no error for what it
  * can't maintain: see refusal.
  */
 extern void shape_of_query(Query *query, Shape *shape);

@@ -169,6 +169,29 @@ add_column(Query *query, Expr *expression, char *name)
 	return column;
 }
 
+static AttrNumber bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds);
+
+/* Makes the event time a column of what the level reads, bounded at the stream; returns it. */
+static Var *
+bound_and_expose_input(Query *level, const Stream *stream, const SliceBounds *bounds)
+{
+	int rtindex = shape_input(level);
+	RangeTblEntry *input = rt_fetch(rtindex, level->rtable);
+	AttrNumber column;
+	Var *time;
+
+	if (input->rtekind == RTE_SUBQUERY)
+	{
+		column = bound_and_expose(input->subquery, stream, bounds);
+		if (column > list_length(input->eref->colnames))
+			input->eref->colnames = lappend(input->eref->colnames, makeString(HIDDEN_TIME_NAME));
+		return time_variable(rtindex, column, stream);
+	}
+	time = time_variable(rtindex, stream->attnum, stream);
+	slice_add_bounds(level, time, bounds->input_from, bounds->input_to);
+	return time;
+}
+
 /*
  * Makes the event time a column of the query's output, at this and all lower levels, and bounds it at
  * the stream. Returns its number. A level that groups has another event time than its input: the windows'.
@@ -176,25 +199,10 @@ add_column(Query *query, Expr *expression, char *name)
 static AttrNumber
 bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 {
-	int rtindex = shape_input(query);
-	RangeTblEntry *input = rt_fetch(rtindex, query->rtable);
-	Var *time;
+	Var *time = bound_and_expose_input(query, stream, bounds);
 	GroupWindow window;
 	ListCell *cell;
 
-	if (input->rtekind == RTE_SUBQUERY)
-	{
-		AttrNumber column = bound_and_expose(input->subquery, stream, bounds);
-
-		if (column > list_length(input->eref->colnames))
-			input->eref->colnames = lappend(input->eref->colnames, makeString(HIDDEN_TIME_NAME));
-		time = time_variable(rtindex, column, stream);
-	}
-	else
-	{
-		time = time_variable(rtindex, stream->attnum, stream);
-		slice_add_bounds(query, time, bounds->input_from, bounds->input_to);
-	}
 	foreach (cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -207,6 +215,14 @@ bound_and_expose(Query *query, const Stream *stream, const SliceBounds *bounds)
 	if (!group_window_find(query, stream, &window))
 		elog(ERROR, "a GROUP BY without a window");
 	return add_column(query, window.time, HIDDEN_TIME_NAME);
+}
+
+Var *
+slice_expose_time(Query *level, const Stream *stream)
+{
+	SliceBounds unbounded = {0};
+
+	return bound_and_expose_input(level, stream, &unbounded);
 }
 
 RangeTblEntry *

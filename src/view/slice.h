@@ -47,6 +47,9 @@ extern void slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to);
 /* Bounds the event times of what the query (of a level that has a shape) reads of its stream; NULL: unbounded. */
 extern void slice_bound_stream(Query *query, const Stream *stream, Expr *from, Expr *to);
 
+/* Makes the event time a column of what the level (of a query that has a shape) reads; returns it. */
+extern Var *slice_expose_time(Query *level, const Stream *stream);
+
 /*
  * The query's rows within the bounds, as a new query around it (which is used up). Its columns are
  * the query's; with_time adds the event time as the last one, if it is not among them. *time_column,

@@ -1,0 +1,399 @@
+/*
+ * keyed.c: a query that keeps some rows of each key: which level does, by what key, and which rows.
+ *
+ *   SELECT DISTINCT ON (k) k, x FROM stream ORDER BY k, t                      the first row of each k
+ *   SELECT DISTINCT k, x FROM stream                                           of rows that are equal, one
+ *   SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY x DESC) AS rn FROM stream) r WHERE rn <= 3
+ *
+ * One level of the query, the keyed one, keeps the first `limit` rows of each key. It is cut in two (inputs.h): the inputs, rows
+ * of the stream with the columns that the level needs, and what is computed from them: the level itself and those above it.
+ *
+ * What is kept of a union is what is kept of what is kept of its parts: first(A, B) = first(first(A), B). So the rows that the
+ * level keeps are all that has to be remembered of the stream up to the frontier. They are the view's materialised rows
+ * (keyed_maintain.c), and the query over them and the rows after the frontier is the answer (keyed_answer.c).
+ *
+ * Which rows are kept must not be left open, or the view could not be equal to its batch query: keyed_order.c.
+ */
+#include "tidemark.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_clause.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "view/group_window.h"
+#include "view/inputs.h"
+#include "view/keyed.h"
+#include "view/keyed_order.h"
+#include "view/keyed_rank.h"
+#include "view/slice.h"
+
+/* ---- the level ---------------------------------------------------------------------------------- */
+
+static RangeTblEntry *
+input_of(Query *level)
+{
+	return rt_fetch(shape_input(level), level->rtable);
+}
+
+static Query *
+level_at(Query *query, int depth)
+{
+	while (depth-- > 0)
+		query = input_of(query)->subquery;
+	return query;
+}
+
+/* Is there a window function at a level above or below? CTEs below are not looked into. */
+static bool
+other_levels_have_windows(Query *level, const List *ancestors)
+{
+	ListCell *cell;
+
+	foreach (cell, ancestors)
+		if (lfirst_node(Query, cell)->hasWindowFuncs)
+			return true;
+	while (level->jointree->fromlist != NIL && input_of(level)->rtekind == RTE_SUBQUERY)
+	{
+		level = input_of(level)->subquery;
+		if (level->hasWindowFuncs)
+			return true;
+	}
+	return false;
+}
+
+bool
+keyed_is_level(Query *level, const List *ancestors)
+{
+	int64 limit;
+
+	if (level->hasAggs || level->groupClause || level->groupingSets || level->havingQual ||
+		level->setOperations || level->hasTargetSRFs || level->limitCount || level->limitOffset)
+		return false;
+	if (level->distinctClause)
+		return !level->hasWindowFuncs && (level->hasDistinctOn || level->sortClause == NIL);
+	/* among other windows, a rank in the order of event time is one of them */
+	return keyed_rank_function(level) != NULL && keyed_rank_limit(level, ancestors, &limit) &&
+		   !other_levels_have_windows(level, ancestors);
+}
+
+/* The levels above, innermost first. */
+static List *
+ancestors_of(Query *query, int depth)
+{
+	List *ancestors = NIL;
+
+	for (; depth > 0; depth--)
+	{
+		ancestors = lcons(query, ancestors);
+		query = input_of(query)->subquery;
+	}
+	return ancestors;
+}
+
+/* Windows and keyed levels over or under the keyed one are not taken. */
+static void
+refuse_other_levels(Query *query, int keyed_depth, Shape *shape)
+{
+	for (int depth = 0;; depth++)
+	{
+		if (depth != keyed_depth &&
+			(query->hasWindowFuncs || query->distinctClause || level_groups(query)))
+			shape_refuse(shape,
+						 "a query that keeps rows by key (DISTINCT, DISTINCT ON, top-N) can't have "
+						 "windows, GROUP BY or another DISTINCT at another level",
+						 NULL);
+		if (input_of(query)->rtekind != RTE_SUBQUERY)
+			return;
+		query = input_of(query)->subquery;
+	}
+}
+
+/* ---- keys and order ----------------------------------------------------------------------------- */
+
+static void
+refuse_type(Shape *shape, Node *expression, const char *what)
+{
+	shape_refuse(
+		shape,
+		psprintf("%s of type %s can't be maintained", what, format_type_be(exprType(expression))),
+		"Use a type that has a default order (a btree operator class).");
+}
+
+static KeyedColumn *
+column_of_clause(Keyed *keyed, Query *level, const SortGroupClause *clause)
+{
+	KeyedColumn *column = palloc(sizeof(KeyedColumn));
+
+	column->column =
+		inputs_add(&keyed->inputs,
+				   get_sortgroupclause_tle((SortGroupClause *) clause, level->targetList)->expr);
+	column->equality = clause->eqop;
+	column->ordering = clause->sortop;
+	column->nulls_first = clause->nulls_first;
+	return column;
+}
+
+/* A key is found by an index of its type's default order. */
+static void
+add_keys(Keyed *keyed, Query *level, List *clauses, Shape *shape)
+{
+	ListCell *cell;
+
+	foreach (cell, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Node *expression = get_sortgroupclause_expr(clause, level->targetList);
+		TypeCacheEntry *type = lookup_type_cache(
+			exprType(expression), TYPECACHE_BTREE_OPFAMILY | TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+		KeyedColumn *key;
+
+		if (exprType(expression) == RECORDOID || !OidIsValid(type->btree_opf) ||
+			!OidIsValid(type->lt_opr) || type->eq_opr != clause->eqop)
+		{
+			refuse_type(shape, expression, "a key");
+			return;
+		}
+		key = column_of_clause(keyed, level, clause);
+		key->ordering = type->lt_opr;
+		key->nulls_first = false;
+		keyed->keys = lappend(keyed->keys, key);
+	}
+}
+
+static bool
+is_among(const List *clauses, const SortGroupClause *clause)
+{
+	ListCell *cell;
+
+	foreach (cell, clauses)
+		if (lfirst_node(SortGroupClause, cell)->tleSortGroupRef == clause->tleSortGroupRef)
+			return true;
+	return false;
+}
+
+/* What the clauses order by besides the keys. */
+static void
+add_order(Keyed *keyed, Query *level, const List *clauses, const List *keys)
+{
+	ListCell *cell;
+
+	foreach (cell, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+
+		if (!is_among(keys, clause) &&
+			!keyed_order_is_completion(get_sortgroupclause_tle(clause, level->targetList)->expr))
+			keyed->order = lappend(keyed->order, column_of_clause(keyed, level, clause));
+	}
+}
+
+/* ---- the analysis ------------------------------------------------------------------------------- */
+
+static WindowClause *
+window_of(Query *level, const WindowFunc *call)
+{
+	return list_nth_node(WindowClause, level->windowClause, call->winref - 1);
+}
+
+static void
+analyse_ranks(Keyed *keyed, Query *level, const WindowFunc *call, const List *ancestors,
+			  Shape *shape)
+{
+	WindowClause *window = window_of(level, call);
+
+	(void) keyed_rank_limit(level, ancestors, &keyed->limit);
+	keyed->limit = Max(keyed->limit, 1);
+	keyed->count = call->winfnoid == F_ROW_NUMBER ? KEYED_ROWS
+				   : call->winfnoid == F_RANK_	  ? KEYED_RANK
+												  : KEYED_DENSE_RANK;
+	add_keys(keyed, level, window->partitionClause, shape);
+	add_order(keyed, level, window->orderClause, window->partitionClause);
+}
+
+static void
+analyse_distinct(Keyed *keyed, Query *level, Shape *shape)
+{
+	keyed->limit = 1;
+	keyed->count = KEYED_ROWS;
+	add_keys(keyed, level, level->distinctClause, shape);
+	if (level->hasDistinctOn)
+		add_order(keyed, level, level->sortClause, level->distinctClause);
+}
+
+/* The columns that the level's output is made of besides keys and order. */
+static void
+add_passing_columns(Keyed *keyed, Query *level)
+{
+	ListCell *cell;
+
+	foreach (cell, level->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk)
+			inputs_add_columns(&keyed->inputs, (Node *) entry->expr);
+	}
+}
+
+static void
+refuse_untyped_inputs(const Keyed *keyed, Shape *shape)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->inputs)
+		if (exprType(lfirst(cell)) == RECORDOID)
+			shape_refuse(shape, "a column of type record can't be kept", NULL);
+}
+
+static bool
+is_in_arrival_order(const Keyed *keyed)
+{
+	KeyedColumn *first = keyed->order ? linitial(keyed->order) : NULL;
+
+	return first && first->column == KEYED_TIME_COLUMN && compat_sorts_ascending(first->ordering);
+}
+
+Keyed *
+keyed_analyse(Query *query, int depth, Shape *shape)
+{
+	Keyed *keyed = palloc0(sizeof(Keyed));
+	Query *level = level_at(query, depth);
+	WindowFunc *call = keyed_rank_function(level);
+
+	refuse_other_levels(query, depth, shape);
+	keyed->stream = shape->stream;
+	keyed->query = query;
+	keyed->depth = depth;
+	(void) inputs_add(&keyed->inputs, (Expr *) slice_expose_time(level, &shape->stream));
+	if (level->distinctClause)
+		analyse_distinct(keyed, level, shape);
+	else
+		analyse_ranks(keyed, level, call, ancestors_of(query, depth), shape);
+	add_passing_columns(keyed, level);
+	refuse_untyped_inputs(keyed, shape);
+	if (shape->refusal)
+		return NULL;
+	if (keyed->count == KEYED_ROWS)
+		keyed_order_complete(keyed, level, call ? window_of(level, call) : NULL);
+	keyed->in_arrival_order = is_in_arrival_order(keyed);
+	return keyed;
+}
+
+/* ---- the queries -------------------------------------------------------------------------------- */
+
+Query *
+keyed_input(const Keyed *keyed, Expr *from, Expr *to)
+{
+	Query *query = inputs_query(copyObject(level_at(keyed->query, keyed->depth)), keyed->inputs);
+
+	slice_bound_stream(query, &keyed->stream, from, to);
+	return query;
+}
+
+Query *
+keyed_output(const Keyed *keyed, RangeTblEntry *source)
+{
+	Query *query = copyObject(keyed->query);
+	Query *level = level_at(query, keyed->depth);
+	int rtindex = shape_input(level);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+
+	reference->rtindex = rtindex;
+	level->targetList = (List *) inputs_read((Node *) level->targetList, keyed->inputs, rtindex);
+	level->jointree = makeFromExpr(list_make1(reference), NULL);
+	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
+	return query;
+}
+
+/* The rank of the only row of its key. */
+static Node *
+rank_of_only_row(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, WindowFunc))
+		return (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(1), false,
+								  FLOAT8PASSBYVAL);
+	return expression_tree_mutator(node, rank_of_only_row, context);
+}
+
+Query *
+keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source)
+{
+	Query *query = keyed_output(keyed, source);
+	Query *level = level_at(query, keyed->depth);
+	List *targets = NIL;
+	ListCell *cell;
+
+	foreach (cell, level->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk)
+			continue;
+		entry->ressortgroupref = 0;
+		entry->expr = (Expr *) rank_of_only_row((Node *) entry->expr, NULL);
+		targets = lappend(targets, entry);
+	}
+	level->targetList = targets;
+	level->windowClause = level->distinctClause = level->sortClause = NIL;
+	level->hasWindowFuncs = level->hasDistinctOn = false;
+	return query;
+}
+
+/* ---- columns ------------------------------------------------------------------------------------ */
+
+static bool
+is_nullable(Query *level, Node *expression)
+{
+	Var *var = (Var *) expression;
+	RangeTblEntry *input = input_of(level);
+
+	if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
+		var->varno != shape_input(level))
+		return true;
+	if (input->rtekind == RTE_RELATION)
+		return !compat_is_not_null(input->relid, var->varattno);
+	return is_nullable(input->subquery,
+					   (Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
+}
+
+bool
+keyed_is_nullable(const Keyed *keyed, AttrNumber column)
+{
+	return is_nullable(level_at(keyed->query, keyed->depth), list_nth(keyed->inputs, column - 1));
+}
+
+const KeyedColumn *
+keyed_key_of_output(const Keyed *keyed, AttrNumber column)
+{
+	Query *level = keyed->query;
+	Node *expression = (Node *) get_tle_by_resno(level->targetList, column)->expr;
+	AttrNumber input;
+	ListCell *cell;
+
+	for (int depth = 0; depth < keyed->depth; depth++)
+	{
+		Var *var = (Var *) expression;
+
+		if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varno != shape_input(level) ||
+			var->varattno <= 0)
+			return NULL;
+		level = input_of(level)->subquery;
+		expression = (Node *) get_tle_by_resno(level->targetList, var->varattno)->expr;
+	}
+	input = inputs_find(keyed->inputs, expression);
+	foreach (cell, keyed->keys)
+		if (((KeyedColumn *) lfirst(cell))->column == input)
+			return lfirst(cell);
+	return NULL;
+}

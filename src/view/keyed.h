@@ -1,0 +1,69 @@
+/*
+ * keyed.h: a query that keeps some rows of each key: which level does, by what key, and which rows.
+ */
+#ifndef TIDEMARK_VIEW_KEYED_H
+#define TIDEMARK_VIEW_KEYED_H
+
+#include "view/shape.h"
+
+/* How rows of a key are counted to the limit. */
+typedef enum KeyedCount
+{
+	KEYED_ROWS,		 /* each for itself: DISTINCT, DISTINCT ON, row_number */
+	KEYED_RANK,		 /* equals have the rank of their first: rank */
+	KEYED_DENSE_RANK /* equals count as one */
+} KeyedCount;
+
+/* A key, or what rows of a key are ordered by. */
+typedef struct KeyedColumn
+{
+	AttrNumber column; /* of the inputs */
+	Oid equality;	   /* operators */
+	Oid ordering;
+	bool nulls_first;
+} KeyedColumn;
+
+typedef struct Keyed
+{
+	Stream stream;
+	Query *query; /* with its order completed; the rest points into it */
+	int depth;	  /* of the keyed level, below the top */
+	List *inputs; /* of Expr over that level's FROM; the first is the event time */
+	List *keys;	  /* of KeyedColumn; none: all rows have the same key */
+	List *order; /* of KeyedColumn; of rows that count each for itself the event time is among it */
+	List *ties;	 /* columns that rows are told apart by in the end, by their images */
+	KeyedCount count;
+	int64 limit;		   /* the first so many of each key are kept */
+	bool in_arrival_order; /* no row is overtaken by one with a later event time */
+} Keyed;
+
+#define KEYED_TIME_COLUMN 1
+
+/* Is this level, below these (innermost first), one that keeps some rows of each key? */
+extern bool keyed_is_level(Query *level, const List *ancestors);
+
+/*
+ * Takes the query, whose keyed level is at that depth, apart, and completes that level's order in place. Refuses by the
+ * shape what can't be kept: NULL.
+ */
+extern Keyed *keyed_analyse(Query *query, int depth, Shape *shape);
+
+/* Completes the order of keyed levels over streams anywhere in a query, so that it has one result. */
+extern void keyed_complete_order(Query *query);
+
+/* The rows that go into the keyed level with event times in [from, to] (constant expressions; NULL: unbounded). */
+extern Query *keyed_input(const Keyed *keyed, Expr *from, Expr *to);
+
+/* The keyed level and those above it over an entry of a range table with the inputs as its columns. */
+extern Query *keyed_output(const Keyed *keyed, RangeTblEntry *source);
+
+/* The same where each row of the source is known to be the only one of its key that is kept. */
+extern Query *keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source);
+
+/* Can this input be null? */
+extern bool keyed_is_nullable(const Keyed *keyed, AttrNumber column);
+
+/* The key that this column of the query's output is, as it stands; NULL: none. */
+extern const KeyedColumn *keyed_key_of_output(const Keyed *keyed, AttrNumber column);
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * keyed_answer.c: how a query that reads a keyed view is answered.
+ *
+ * What is kept of the stream is what is kept of the materialised rows M and the rows T after the frontier (keyed.h). So the answer
+ * is the view's query over
+ *
+ *     M UNION ALL T
+ *
+ * in the place of what its keyed level reads. Conditions on the key go down into both by PostgreSQL's own rules: a key is read
+ * by two look-ups. Who reads all keys would sort all of M for that, so there the keys are parted:
+ *
+ *     rows overtake    M without keys that T has, as they are; and the query over M with keys that T has, UNION ALL T
+ *     rows don't       M as it is;                             and the query over T without keys that M has
+ *
+ * The second, simpler form is for the first row of each key by event time. "has" is a join by the key, which finds no nulls:
+ * rows with a null in their key, if there can be any, stand aside.
+ *
+ * Where a view hides rows behind a barrier, it stands around each of the parts: M has rows that the levels above the keyed one may
+ * leave out.
+ */
+#include "tidemark.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "view/keyed_answer.h"
+#include "view/slice.h"
+#include "view/tail_bounds.h"
+
+typedef struct Answer
+{
+	const ContinuousView *view;
+	const Keyed *keyed;
+	bool nullable; /* can a key be null? */
+} Answer;
+
+/* ---- sources ------------------------------------------------------------------------------------ */
+
+/* T: the inputs after the frontier. */
+static Query *
+tail_rows(const Answer *answer)
+{
+	Lookback none = {0};
+
+	return keyed_input(answer->keyed,
+					   tail_start(answer->view, answer->keyed->stream.time_type, &none), NULL);
+}
+
+/* M */
+static Query *
+kept_rows(const Answer *answer)
+{
+	Query *query =
+		select_from(table_entry(answer->view->mat), keyed_input(answer->keyed, NULL, NULL));
+
+	compat_unchecked(query);
+	return query;
+}
+
+static RangeTblEntry *
+union_of(List *queries)
+{
+	List *entries = NIL;
+	ListCell *cell;
+
+	foreach (cell, queries)
+		entries = lappend(entries, subquery_entry(lfirst_node(Query, cell), "part"));
+	if (list_length(entries) == 1)
+		return linitial(entries);
+	return subquery_entry(union_all(entries), "rows");
+}
+
+/* ---- conditions --------------------------------------------------------------------------------- */
+
+static void
+add_condition(Query *query, Expr *condition)
+{
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
+}
+
+/* An input as a column of a query's only entry, seen from that many levels below. */
+static Var *
+input_variable(const Answer *answer, const KeyedColumn *key, int levels)
+{
+	Node *input = list_nth(answer->keyed->inputs, key->column - 1);
+
+	return makeVar(1, key->column, exprType(input), exprTypmod(input), exprCollation(input),
+				   levels);
+}
+
+static Expr *
+is_null(const Answer *answer, const KeyedColumn *key, int levels)
+{
+	NullTest *test = makeNode(NullTest);
+
+	test->arg = (Expr *) input_variable(answer, key, levels);
+	test->nulltesttype = IS_NULL;
+	test->location = -1;
+	return &test->xpr;
+}
+
+/* Has the row a null in its key? */
+static Expr *
+has_null_key(const Answer *answer)
+{
+	List *conditions = NIL;
+	ListCell *cell;
+
+	foreach (cell, answer->keyed->keys)
+		conditions = lappend(conditions, is_null(answer, lfirst(cell), 0));
+	return list_length(conditions) == 1 ? linitial(conditions)
+										: makeBoolExpr(OR_EXPR, conditions, -1);
+}
+
+static Expr *
+negated(Expr *condition)
+{
+	return makeBoolExpr(NOT_EXPR, list_make1(condition), -1);
+}
+
+/* Has the row here the same key as that one level above? with_nulls: nulls are the same. */
+static Expr *
+has_same_key(const Answer *answer, const KeyedColumn *key, bool with_nulls)
+{
+	Var *here = input_variable(answer, key, 0);
+	Var *above = input_variable(answer, key, 1);
+	Expr *equal = make_opclause(key->equality, BOOLOID, false, &here->xpr, &above->xpr, InvalidOid,
+								exprCollation((Node *) here));
+
+	set_opfuncid((OpExpr *) equal);
+	if (!with_nulls || !keyed_is_nullable(answer->keyed, key->column))
+		return equal;
+	return makeBoolExpr(
+		OR_EXPR,
+		list_make2(equal,
+				   makeBoolExpr(AND_EXPR,
+								list_make2(is_null(answer, key, 0), is_null(answer, key, 1)), -1)),
+		-1);
+}
+
+/* EXISTS (SELECT FROM rows WHERE they have the same key), for a query over inputs. */
+static Expr *
+key_is_in(const Answer *answer, Query *rows, bool with_nulls)
+{
+	SubLink *link = makeNode(SubLink);
+	Query *nothing = makeNode(Query);
+	Query *query = select_from(subquery_entry(rows, "others"), nothing);
+	ListCell *cell;
+
+	foreach (cell, answer->keyed->keys)
+		add_condition(query, has_same_key(answer, lfirst(cell), with_nulls));
+	link->subLinkType = EXISTS_SUBLINK;
+	link->subselect = (Node *) query;
+	link->location = -1;
+	return &link->xpr;
+}
+
+/* The rows whose key is among the others', or is not. */
+static Query *
+rows_by_key(const Answer *answer, Query *rows, Query *others, bool among, bool with_nulls)
+{
+	Query *query = select_from(subquery_entry(rows, "rows"), rows);
+	Expr *condition = key_is_in(answer, others, with_nulls);
+
+	add_condition(query, among ? condition : negated(condition));
+	query->hasSubLinks = true;
+	return query;
+}
+
+/* The rows with a null in their key, or those without. */
+static Query *
+rows_by_null(const Answer *answer, Query *rows, bool null)
+{
+	Query *query = select_from(subquery_entry(rows, "rows"), rows);
+
+	add_condition(query, null ? has_null_key(answer) : negated(has_null_key(answer)));
+	return query;
+}
+
+/* ---- the parts ---------------------------------------------------------------------------------- */
+
+/* The view's query over M UNION ALL T. */
+static List *
+answer_together(const Answer *answer)
+{
+	RangeTblEntry *rows = union_of(list_make2(kept_rows(answer), tail_rows(answer)));
+
+	return list_make1(keyed_output(answer->keyed, rows));
+}
+
+/* The first row of each key by event time: of a key that M has, T's rows are none. */
+static List *
+answer_first_rows(const Answer *answer)
+{
+	RangeTblEntry *old = subquery_entry(kept_rows(answer), "kept");
+	List *new = NIL;
+
+	if (answer->nullable)
+	{
+		Query *without = rows_by_null(answer, tail_rows(answer), false);
+		Query *with = rows_by_null(answer, tail_rows(answer), true);
+
+		new = list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
+						 rows_by_key(answer, with, kept_rows(answer), false, true));
+	}
+	else
+		new = list_make1(rows_by_key(answer, tail_rows(answer), kept_rows(answer), false, false));
+	return list_make2(keyed_output_of_kept(answer->keyed, old),
+					  keyed_output(answer->keyed, union_of(new)));
+}
+
+/* The keys that T has, and the others. */
+static List *
+answer_by_keys(const Answer *answer)
+{
+	Query *kept = kept_rows(answer);
+	RangeTblEntry *untouched;
+	List *touched;
+
+	if (answer->nullable)
+		kept = rows_by_null(answer, kept, false);
+	untouched =
+		subquery_entry(rows_by_key(answer, kept, tail_rows(answer), false, false), "untouched");
+	touched = list_make2(rows_by_key(answer, kept_rows(answer), tail_rows(answer), true, false),
+						 tail_rows(answer));
+	if (answer->nullable)
+		touched = lappend(touched, rows_by_null(answer, kept_rows(answer), true));
+	return list_make2(answer->keyed->limit == 1 ? keyed_output_of_kept(answer->keyed, untouched)
+												: keyed_output(answer->keyed, untouched),
+					  keyed_output(answer->keyed, union_of(touched)));
+}
+
+static bool
+has_nullable_key(const Keyed *keyed)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->keys)
+		if (keyed_is_nullable(keyed, ((KeyedColumn *) lfirst(cell))->column))
+			return true;
+	return false;
+}
+
+List *
+keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
+{
+	Answer answer = {.view = view, .keyed = keyed, .nullable = has_nullable_key(keyed)};
+
+	if (keyed->keys == NIL || few_keys)
+		return answer_together(&answer);
+	if (keyed->in_arrival_order && keyed->limit == 1)
+		return answer_first_rows(&answer);
+	return answer_by_keys(&answer);
+}

@@ -1,0 +1,16 @@
+/*
+ * keyed_answer.h: how a query that reads a keyed view is answered.
+ */
+#ifndef TIDEMARK_VIEW_KEYED_ANSWER_H
+#define TIDEMARK_VIEW_KEYED_ANSWER_H
+
+#include "catalog.h"
+#include "view/keyed.h"
+
+/*
+ * The parts of the answer, a list of Query with the view's columns: its rows together, in every snapshot. few_keys: the reader asks
+ * for few keys, so that the rows of these keys are few.
+ */
+extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys);
+
+#endif

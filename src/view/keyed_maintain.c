@@ -1,0 +1,221 @@
+/*
+ * keyed_maintain.c: the rows that a keyed view keeps, from step to step and after late rows.
+ *
+ * The table holds, as inputs (keyed.h), what the keyed level keeps of the stream's rows up to the frontier, and is read by key. A
+ * step merges the rows of its slice into it (keyed_merge.c): a duplicate costs a look-up and no write.
+ *
+ * Late rows, by what was done to the stream at the event times T:
+ *
+ *   inserted            the rows at T come again, with the new ones, and are merged
+ *   changed, deleted    1. the keys of kept rows at T, which may be gone: all rows of these keys come
+ *                       2. as if the rows at T had been inserted
+ *
+ * A row that is not kept changes nothing when it goes: so the kept ones tell the keys. Where they are very many, everything
+ * is taken in anew.
+ *
+ * An index on the event time serves to find kept rows at T. It is there where rows are not overtaken: elsewhere it would be
+ * written with each row that takes the place of another, which without it touches no index.
+ */
+#include "tidemark.h"
+
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+#include "view/keyed_maintain.h"
+#include "view/keyed_merge.h"
+#include "view/keys.h"
+#include "view/materialised.h"
+#include "view/slice.h"
+
+/* With more keys that kept rows may be gone of, all keys are taken. */
+#define MAX_WHOLE_KEYS 10000
+
+/* Room for the rows that take others' places. */
+#define FILLFACTOR_REPLACED 70
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+static char *
+index_definition(const Keyed *keyed)
+{
+	StringInfoData columns;
+	ListCell *cell;
+
+	initStringInfo(&columns);
+	foreach (cell, keyed->keys)
+		appendStringInfo(&columns, "%sc%d", columns.len > 0 ? ", " : "",
+						 ((KeyedColumn *) lfirst(cell))->column);
+	return psprintf("btree (%s)", columns.data);
+}
+
+Oid
+keyed_create(Oid view, const Keyed *keyed)
+{
+	TupleDesc columns = ExecTypeFromTL(keyed_input(keyed, NULL, NULL)->targetList);
+	Oid table = materialised_create_table(view, "rows", materialised_columns(columns),
+										  keyed->in_arrival_order ? 100 : FILLFACTOR_REPLACED);
+
+	if (keyed->keys)
+		materialised_create_index(table, index_definition(keyed));
+	if (keyed->in_arrival_order)
+		materialised_create_index(
+			table, psprintf("brin (c%d) WITH (autosummarize = on)", KEYED_TIME_COLUMN));
+	return table;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------- */
+
+/* The inputs with event times in [from, to]; TICKS_MIN, TICKS_MAX: unbounded. */
+static Query *
+inputs_between(const Keyed *keyed, Ticks from, Ticks to)
+{
+	Oid type = keyed->stream.time_type;
+
+	return keyed_input(keyed, from == TICKS_MIN ? NULL : slice_time_constant(type, from),
+					   to == TICKS_MAX ? NULL : slice_time_constant(type, to));
+}
+
+int64
+keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
+{
+	KeyedArrival arrival = {0};
+
+	return keyed_merge(view, keyed, inputs_between(keyed, from, to), &arrival);
+}
+
+/* ---- late rows ---------------------------------------------------------------------------------- */
+
+static void
+add_condition(Query *query, Expr *condition)
+{
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
+}
+
+/* Merges the rows at these event times, which all come again. */
+static int64
+merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n)
+{
+	KeyedArrival arrival = {.times = times, .ntimes = n};
+	Oid type = keyed->stream.time_type;
+	Query *input = inputs_between(keyed, times[0], times[n - 1]);
+	List *equality = keys_operator_name(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
+
+	add_condition(input, keys_any_of(linitial(keyed->inputs), equality, get_array_type(type),
+									 keys_times(type, times, n)));
+	return keyed_merge(view, keyed, input, &arrival);
+}
+
+/* The kept rows at these event times. */
+static HeapTuple *
+kept_at(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n, int *count)
+{
+	Oid type = keyed->stream.time_type;
+	Oid types[] = {get_array_type(type)};
+	Datum values[] = {keys_times(type, times, n)};
+	MemoryContext context = CurrentMemoryContext;
+	HeapTuple *rows;
+	RoleSession session;
+	char *sql = psprintf("SELECT * FROM %s.%s WHERE c%d = ANY ($1)", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(view->mat)), KEYED_TIME_COLUMN);
+
+	session = catalog_begin();
+	if (SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false,
+							  MAX_WHOLE_KEYS * keyed->limit + 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not run: %s", sql);
+	*count = SPI_processed;
+	rows = MemoryContextAllocHuge(context, sizeof(HeapTuple) * (SPI_processed + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		rows[i] = heap_copytuple(SPI_tuptable->vals[i]);
+		MemoryContextSwitchTo(old);
+	}
+	catalog_end(session);
+	return rows;
+}
+
+/* "key is one of those of these rows", where its values make an array; for each key by itself. */
+static void
+restrict_to_keys(const Keyed *keyed, Query *input, TupleDesc columns, HeapTuple *rows, int n)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->keys)
+	{
+		const KeyedColumn *key = lfirst(cell);
+		KeyValues values = {.expression = list_nth(keyed->inputs, key->column - 1)};
+		Oid type = exprType((Node *) values.expression);
+		ArrayBuildState *array;
+
+		values.array_type = get_array_type(type);
+		if (!OidIsValid(values.array_type) || type_is_rowtype(type))
+			continue;
+		array = initArrayResult(type, CurrentMemoryContext, false);
+		for (int i = 0; i < n; i++)
+		{
+			bool isnull;
+			Datum value = heap_getattr(rows[i], key->column, columns, &isnull);
+
+			values.with_null |= isnull;
+			if (!isnull)
+				array = accumArrayResult(array, value, false, type, CurrentMemoryContext);
+		}
+		values.equality = keys_operator_name(key->equality);
+		values.values = makeArrayResult(array, CurrentMemoryContext);
+		add_condition(input, keys_condition(&values));
+	}
+}
+
+/* Takes in all rows of these rows' keys anew. */
+static int64
+merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int n, Ticks frontier)
+{
+	KeyedArrival arrival = {.keys = rows, .nkeys = n};
+	Query *input = inputs_between(keyed, TICKS_MIN, frontier);
+	Relation rel = RelationIdGetRelation(view->mat);
+
+	restrict_to_keys(keyed, input, RelationGetDescr(rel), rows, n);
+	RelationClose(rel);
+	return keyed_merge(view, keyed, input, &arrival);
+}
+
+static int64
+take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier)
+{
+	int64 deleted = materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL);
+
+	CommandCounterIncrement();
+	return keyed_append(view, keyed, TICKS_MIN, frontier) - deleted;
+}
+
+int64
+keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+			  bool inserted, Ticks frontier)
+{
+	int64 change = 0;
+
+	while (n > 0 && times[n - 1] > frontier)
+		n--;
+	if (n == 0)
+		return 0;
+	if (!inserted)
+	{
+		int nrows;
+		HeapTuple *rows = kept_at(view, keyed, times, n, &nrows);
+
+		if (nrows > MAX_WHOLE_KEYS * keyed->limit)
+			return take_in_anew(view, keyed, frontier);
+		if (nrows > 0)
+			change += merge_keys(view, keyed, rows, nrows, frontier);
+	}
+	return change + merge_times(view, keyed, times, n);
+}

@@ -1,0 +1,18 @@
+/*
+ * keyed_order.h: an order that leaves nothing open.
+ */
+#ifndef TIDEMARK_VIEW_KEYED_ORDER_H
+#define TIDEMARK_VIEW_KEYED_ORDER_H
+
+#include "view/keyed.h"
+
+/*
+ * Completes the order by which a keyed level chooses rows that count each for itself: in keyed, and in the level, whose
+ * window it is (NULL: DISTINCT).
+ */
+extern void keyed_order_complete(Keyed *keyed, Query *level, WindowClause *window);
+
+/* Is the expression what an order was completed with? */
+extern bool keyed_order_is_completion(const Expr *expression);
+
+#endif
