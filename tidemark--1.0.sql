@@ -254,19 +254,20 @@ CREATE FUNCTION tidemark.written_here(xmin xid) RETURNS boolean
 COMMENT ON FUNCTION tidemark.written_here(xid)
     IS 'in corrections of continuous views: has this transaction written the row that has this xmin?';
 
-CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
-COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval)
+CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval, reach bigint)
+    RETURNS anyelement LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
+COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval, bigint)
     IS 'in plans of continuous views: tail_start, or infinity where the tail comes from saved states';
 
-CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass, like_type anyelement, length bigint) RETURNS anyelement
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_replay_start';
-COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint)
-    IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where there are none';
+CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass, like_type anyelement, length bigint, reach bigint)
+    RETURNS anyelement LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_replay_start';
+COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint, bigint)
+    IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where the tail doesn''t come from them';
 
-CREATE FUNCTION tidemark.tail_is_saved(view regclass, materialised regclass) RETURNS boolean
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_saved';
-COMMENT ON FUNCTION tidemark.tail_is_saved(regclass, regclass) IS 'in plans of continuous views: are there saved states to begin the tail with?';
+CREATE FUNCTION tidemark.tail_is_replayed(view regclass, materialised regclass, reach bigint) RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_replayed';
+COMMENT ON FUNCTION tidemark.tail_is_replayed(regclass, regclass, bigint)
+    IS 'in plans of continuous views: are there saved states to begin the tail with, less than so many ticks before the newest row?';
 
 CREATE FUNCTION tidemark.tail_before(event_time anyelement, length bigint) RETURNS anyelement
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_before';

@@ -51,7 +51,7 @@ extern void view_require(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
-/* What moves of a stream, as committed now; TICKS_MIN: none yet. */
+/* What moves of a stream, in a snapshot (NULL: as committed now); TICKS_MIN: none yet. */
 typedef struct Watermark
 {
 	Ticks watermark;
@@ -59,7 +59,17 @@ typedef struct Watermark
 		greatest; /* event time seen; of ingested streams, what the partition that is furthest behind has seen */
 } Watermark;
 
-extern Watermark stream_watermark(Oid stream);
+extern Watermark stream_watermark(Oid stream, Snapshot snapshot);
+
+/* From where to where a stream's event time goes, about: from where its views are materialised to the greatest that is known. */
+typedef struct StreamSpan
+{
+	Ticks first;
+	Ticks last;
+} StreamSpan;
+
+/* False if no view is materialised, or nothing is between. Not cached. */
+extern bool stream_span(Oid stream, StreamSpan *span);
 
 /*
  * The stream's table and all its partitions, locked: the table before its partitions, as everybody does it. Nothing if it is
@@ -89,6 +99,7 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
+	Ticks first; /* where materialising began; TICKS_MIN: not known */
 	Ticks
 		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
 	Oid mat;   /* the materialised part that it is about */

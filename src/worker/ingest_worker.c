@@ -65,6 +65,15 @@
 /* A thousand rows and what their decoding needs, mostly; kept when the context is reset. */
 #define CHUNK_BYTES (1024 * 1024)
 
+/*
+ * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
+ * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
+ */
+#define GIVE_WAY_RECORDS 50000
+#define GIVE_WAY_LONGEST 4 /* times */
+#define GIVE_WAY_GREATEST (20 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_BATCH 5000
+
 #define RATE_MS 1000 /* records a second are measured over this */
 
 typedef enum SessionEnd
@@ -91,6 +100,7 @@ typedef struct IngestWorker
 	long backoff_ms; /* 0: all is well */
 	KafkaRecord *records;
 	int nrecords;
+	int64 ahead;	   /* by so many records of the views, after the last batch */
 	int topic_missing; /* how often in a row the broker has said that there's no such topic */
 	char written_error[INGEST_ERROR_LENGTH]; /* the last one in the catalogue */
 
@@ -453,6 +463,52 @@ connect_topic(IngestWorker *worker)
 	return SESSION_OVER;
 }
 
+/* ---- giving way ---- */
+
+/* Counts records that are committed; returns by how many the worker is ahead of the views' frontiers, 0 where nobody moves those. */
+static int64
+records_ahead(IngestWorker *worker, int n)
+{
+	IngestProgress *progress = &worker->slot->progress;
+	int64 ahead = 0;
+
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	progress->committed += n;
+	if (tidemark_maintain && progress->being_moved > progress->moved)
+		ahead = progress->committed - progress->moved;
+	LWLockRelease(&worker_shared->lock);
+	return ahead;
+}
+
+static bool
+should_give_way(const IngestWorker *worker)
+{
+	return worker->ahead > GIVE_WAY_RECORDS && worker->ahead <= GIVE_WAY_GREATEST;
+}
+
+/*
+ * After a batch of n records that was begun then. Whoever reads a view reads the rows that it is behind, so a little patience here is a
+ * lot of time there; the broker keeps what comes meanwhile.
+ */
+static void
+give_way(IngestWorker *worker, TimestampTz began, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end;
+
+	worker->ahead = records_ahead(worker, n);
+	end = now + (now - began) * Min(worker->ahead / GIVE_WAY_RECORDS, GIVE_WAY_LONGEST);
+	while (should_give_way(worker) && !worker_stop_requested())
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		(void) worker_wait(left, PG_WAIT_EXTENSION);
+		worker->ahead = records_ahead(worker, 0);
+	}
+}
+
 /* ---- while it runs ---- */
 
 static void
@@ -495,12 +551,13 @@ collect(IngestWorker *worker)
 	TimestampTz start = 0;
 	int64 bytes = 0;
 	long wait_ms = QUIET_POLL_MS;
+	int most = should_give_way(worker) ? GIVE_WAY_BATCH : BATCH_RECORDS;
 
 	worker->nrecords = 0;
-	while (worker->nrecords < BATCH_RECORDS && bytes < BATCH_BYTES)
+	while (worker->nrecords < most && bytes < BATCH_BYTES)
 	{
 		KafkaTrouble trouble;
-		int room = Min(POLL_RECORDS, BATCH_RECORDS - worker->nrecords);
+		int room = Min(POLL_RECORDS, most - worker->nrecords);
 		int n = kafka_consumer_poll(worker->ingest.consumer, worker->records + worker->nrecords,
 									room, wait_ms, &trouble);
 
@@ -673,6 +730,7 @@ run_session(IngestWorker *worker)
 	show_running(worker);
 	while (!worker_stop_requested())
 	{
+		TimestampTz began;
 		int n;
 
 		worker_handle_signals();
@@ -681,11 +739,13 @@ run_session(IngestWorker *worker)
 		if (source_altered || look_around(worker) || collect(worker))
 			return SESSION_AGAIN;
 		n = worker->nrecords;
+		began = GetCurrentTimestamp();
 		find_idle(ingest);
 		if ((n > 0 || has_news(ingest)) && !one_batch(worker))
 			return SESSION_AGAIN;
 		commit_group(worker);
 		show_progress(worker, n);
+		give_way(worker, began, n);
 	}
 	return SESSION_OVER;
 }

@@ -285,6 +285,42 @@ worker_nudge_at_commit(void)
 	at_commit(&nudge_at_commit);
 }
 
+/* ---- how far views are ---- */
+
+static void
+tell_ingestions(Oid stream, bool ended)
+{
+	if (worker_shared == NULL)
+		return;
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < worker_shared->nslots; i++)
+	{
+		WorkerSlot *slot = &worker_shared->slots[i];
+
+		if (slot->kind != WORKER_INGEST || slot->database != MyDatabaseId || slot->stream != stream)
+			continue;
+		if (ended)
+			slot->progress.moved = slot->progress.being_moved;
+		else
+			slot->progress.being_moved = slot->progress.committed;
+		if (ended && slot->proc)
+			SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(&worker_shared->lock);
+}
+
+void
+worker_move_begins(Oid stream)
+{
+	tell_ingestions(stream, false);
+}
+
+void
+worker_move_ended(Oid stream)
+{
+	tell_ingestions(stream, true);
+}
+
 /* ---- in a worker process ---- */
 
 static void

@@ -37,7 +37,10 @@ typedef struct IngestProgress
 	int64 lag_records; /* -1: not known yet */
 	double lag_seconds;
 	double records_per_second;
-	TimestampTz error_at;			 /* 0: no error since the worker started */
+	int64 committed;	  /* records, since the worker started */
+	int64 being_moved;	  /* of those, the views' frontiers are on the way past so many ... */
+	int64 moved;		  /* ... and are past these */
+	TimestampTz error_at; /* 0: no error since the worker started */
 	char error[INGEST_ERROR_LENGTH]; /* of the present trouble; empty when all is well */
 } IngestProgress;
 

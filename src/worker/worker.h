@@ -24,4 +24,11 @@ extern void worker_nudge_at_commit(void);
 /* Wakes the maintainer of this database now, if it runs. Cheap; from any backend. */
 extern void worker_wake_maintainer(void);
 
+/*
+ * The maintainer tells the workers that ingest into a stream how far its views are: now it looks what there is to do; now that is
+ * done, or given up.
+ */
+extern void worker_move_begins(Oid stream);
+extern void worker_move_ended(Oid stream);
+
 #endif
