@@ -34,6 +34,7 @@ typedef struct ContinuousView
 	bool current;			/* the view's definition is the one that mat was made for */
 	bool on_arrival;		/* its frontier goes to the newest event time, not to the watermark */
 	int64 lookahead;		/* ticks: how much less far its frontier goes */
+	Oid changes;			/* the log of its corrections; InvalidOid: nobody asks for them */
 } ContinuousView;
 
 /* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */
@@ -102,7 +103,9 @@ typedef struct Frontier
 	Ticks first; /* where materialising began; TICKS_MIN: not known */
 	Ticks
 		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
-	Oid mat;   /* the materialised part that it is about */
+	Ticks
+		logged_to; /* changes up to there are corrections: the frontier, or where it was before it went back */
+	Oid mat;	/* the materialised part that it is about */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 

@@ -53,6 +53,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "view/change_log.h"
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
@@ -575,6 +576,7 @@ run_step(Step *step, const Progress *progress, const SharedSlices *slices)
 								   step->to);
 		step->moved = grid_end(&step->shape.grid, step->shape.stream.time_type, step->to);
 	}
+	change_log_appended(&step->view, &step->frontier, step->shape.stream.time_type, step->moved);
 	materialised_moved(step->relid, step->moved, rows);
 	if (from == TICKS_MIN)
 		materialised_begins(step->relid, Min(progress->start, step->to));

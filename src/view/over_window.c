@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+#include "view/frame.h"
 #include "view/group_window.h"
 #include "view/over_window.h"
 #include "view/slice.h"
@@ -405,6 +406,11 @@ find_frame(OverWindow *window, Query *level, const WindowFunc *call, SlidingBoun
 	OverFrame *frame = palloc0(sizeof(OverFrame));
 	ListCell *cell;
 
+	if (!frame_is_in_order(level, call, &window->stream))
+	{
+		*why = "a window is not ordered by the event time, or looks ahead";
+		return NULL;
+	}
 	frame->order = list_length(clause->orderClause) - 1;
 	if (!order_of_window(window, level, clause, why) ||
 		!frame_of_call(call, clause, window->stream.time_type, frame, bounds, why) ||

@@ -93,6 +93,8 @@ depends_on_peers(Query *query, WindowFunc *call, WindowClause *window)
 	{
 		case F_RANK_:
 		case F_DENSE_RANK_:
+		case F_PERCENT_RANK_:
+		case F_CUME_DIST_:
 			return false;
 		default:
 			break;
