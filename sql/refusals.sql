@@ -48,6 +48,8 @@ SELECT query || E'\n  ' || try_view(query) FROM (VALUES
     ('SELECT sum(x) OVER (ORDER BY at GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING EXCLUDE TIES) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at ROWS CURRENT ROW) FROM refused'),
     ('SELECT rank() OVER (PARTITION BY key ORDER BY at), dense_rank() OVER (ORDER BY at, key) FROM refused'),
+    ('SELECT lag(x, 2) OVER (PARTITION BY key ORDER BY at), lead(x, -1) OVER (ORDER BY at) FROM refused'),
+    ('SELECT tidemark.session(at, ''30 min'') OVER (PARTITION BY key ORDER BY at) FROM refused'),
     ('SELECT sum(x) OVER (ORDER BY at RANGE BETWEEN ''1 s'' PRECEDING AND ''1 s'' FOLLOWING) FROM refused'),
     ('SELECT count(*) OVER (ORDER BY at RANGE BETWEEN ''1 s'' FOLLOWING AND ''1 min'' FOLLOWING) FROM refused'),
     ('SELECT date_bin(''1 min'', at, ''2000-01-01'') AS minute, count(*) FROM refused GROUP BY 1'),

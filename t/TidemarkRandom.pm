@@ -236,7 +236,11 @@ sub random_window
 	}
 	$frame = random_frame_of_rows('ROWS') if $stream->{unique} && chance(0.15);
 	$exclude = '' unless $frame;
-	return { text => "(${partition}ORDER BY $order $frame$exclude)", total => $total || $stream->{unique} };
+	return {
+		text  => "(${partition}ORDER BY $order $frame$exclude)",
+		total => $total || $stream->{unique},
+		gap   => pick(grep { !/month/ } @lengths)
+	};
 }
 
 sub random_aggregate
@@ -246,7 +250,7 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
+	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if chance(0.08);
 	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
 	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';

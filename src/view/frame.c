@@ -6,7 +6,7 @@
  *   RANGE n PRECEDING                 n back                          RANGE ... n FOLLOWING       n ahead
  *   RANGE, ROWS, GROUPS UNBOUNDED     back to the start               ROWS, GROUPS n FOLLOWING    refused
  *   ROWS, GROUPS n PRECEDING          back to the start: n rows lie any time before
- *   row_number, rank, dense_rank, lag back to the start, whatever the frame says
+ *   row_number, rank, dense_rank, lag back to the start, whatever the frame says; so tidemark.session
  *
  * A distance ahead is taken: the frontier stays that far behind the watermark. n rows ahead are not: no row would be final
  * until they have come, whenever that is. Nor is what depends on the partition's last row: no row would ever be.
@@ -19,6 +19,7 @@
  */
 #include "tidemark.h"
 
+#include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -255,6 +256,11 @@ frame_of_function(Reach *reach, const WindowFunc *call)
 {
 	if (call->winagg)
 		return false;
+	if (sliding_is_session(call->winfnoid))
+	{
+		widen(&reach->lookback, &unbounded_lookback);
+		return true;
+	}
 	switch (call->winfnoid)
 	{
 		case F_FIRST_VALUE:
