@@ -55,7 +55,15 @@ INSERT INTO reading VALUES (5, 1011, 2, 'a', 5), (90, 1012, 2, 'b', 5);
 SELECT * FROM written() WHERE view = 'by_k';
 SELECT * FROM differences();
 COMMIT;
--- what else changes rows changes all keys: conflicts that update, rows that move, keys that change
+-- rows that are changed or deleted: their keys before and after; through a partition, into another one
+BEGIN; UPDATE reading SET x = 9 WHERE id = 1001; SELECT * FROM written(); SELECT * FROM differences(); COMMIT;
+BEGIN; UPDATE reading SET k = 3 WHERE id = 1001; SELECT * FROM written() WHERE view = 'by_k'; SELECT * FROM differences(); COMMIT;
+BEGIN; DELETE FROM reading_low WHERE id = 1001; SELECT * FROM written() WHERE view = 'by_k'; SELECT * FROM differences(); ROLLBACK;
+BEGIN; DELETE FROM reading WHERE id IN (1002, 1003); SELECT * FROM written(); SELECT * FROM differences(); ROLLBACK;
+BEGIN; UPDATE reading SET at = at + 20 WHERE id = 1001; SELECT * FROM written() WHERE view = 'by_k'; SELECT * FROM differences(); ROLLBACK;
+-- only rows that a view doesn't have
+BEGIN; UPDATE reading SET name = name || '!' WHERE id = 1003; SELECT * FROM written() WHERE view IN ('by_k', 'by_two'); SELECT * FROM differences(); ROLLBACK;
+-- conflicts that update, rows that move, keys that change
 BEGIN; INSERT INTO reading VALUES (45, 1001, 4, 'c', 8), (48, 1013, 0, 'a', 1) ON CONFLICT (id, at) DO UPDATE SET k = excluded.k, x = excluded.x;
 SELECT * FROM written() WHERE view = 'by_k'; SELECT * FROM differences(); COMMIT;
 WITH moved AS (DELETE FROM reading WHERE at BETWEEN 40 AND 42 RETURNING *) INSERT INTO reading SELECT at - 30, id, k + 1, name, x FROM moved;
@@ -79,4 +87,29 @@ DELETE FROM reading WHERE id = 9000;
 SELECT tidemark.wait_until_maintained('failing');
 SELECT * FROM differences();
 DROP TABLE reading CASCADE;
+-- columns in another order in a partition, and dropped ones; computed ones
+CREATE TABLE moving (gone int, at bigint, k int, more text, x int, twice int GENERATED ALWAYS AS (k * 2) STORED) PARTITION BY RANGE (at);
+ALTER TABLE moving DROP COLUMN gone;
+CREATE TABLE moving_1 (x int, dropped text, more text, twice int GENERATED ALWAYS AS (k * 2) STORED, k int, at bigint NOT NULL);
+ALTER TABLE moving_1 DROP COLUMN dropped;
+ALTER TABLE moving ATTACH PARTITION moving_1 FOR VALUES FROM (0) TO (50);
+CREATE TABLE moving_2 PARTITION OF moving FOR VALUES FROM (50) TO (1000);
+SELECT tidemark.create_stream('moving', 'at');
+CREATE VIEW moved AS SELECT at, twice, sum(x) OVER (PARTITION BY twice ORDER BY at RANGE 10 PRECEDING) AS s FROM moving WHERE more <> 'no';
+CREATE VIEW moved_rows AS SELECT at, m.k, count(m) OVER (PARTITION BY k ORDER BY at RANGE 10 PRECEDING) AS n FROM moving m WHERE m IS DISTINCT FROM NULL;
+SELECT tidemark.make_continuous('moved'), tidemark.make_continuous('moved_rows');
+INSERT INTO moving SELECT i, i % 4, CASE WHEN i % 10 = 0 THEN 'no' ELSE 'yes' END, i FROM generate_series(1, 100) i;
+SELECT tidemark.wait_until_maintained('moved'), tidemark.wait_until_maintained('moved_rows');
+BEGIN;
+UPDATE moving SET x = 1000 WHERE at = 41;
+SELECT count(*), count(DISTINCT c2), min(c2) FROM tidemark_data.moved_rows WHERE tidemark.written_here(xmin);
+SELECT * FROM differences();
+UPDATE moving_1 SET k = 2 WHERE at = 41;
+DELETE FROM moving WHERE at = 47;
+SELECT * FROM differences();
+UPDATE moving SET at = at + 40, more = 'no' WHERE at BETWEEN 10 AND 14;
+UPDATE moving_2 SET more = 'yes' WHERE more = 'no';
+SELECT * FROM differences();
+COMMIT;
+DROP TABLE moving CASCADE;
 DROP FUNCTION written, differences;

@@ -141,6 +141,17 @@ compat_tables_permitted(Query *query)
 #endif
 }
 
+/* Is the column computed when it is read, and not in the row? */
+static inline bool
+compat_is_virtual(Form_pg_attribute column)
+{
+#if PG_VERSION_NUM >= 180000
+	return column->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+	return false;
+#endif
+}
+
 static inline bool
 compat_owns_relation(Oid relid, Oid role)
 {

@@ -13,11 +13,14 @@
  */
 #include "tidemark.h"
 
+#include "access/table.h"
+#include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog.h"
 #include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "stream/writes.h"
 #include "utils/builtins.h"
@@ -28,6 +31,7 @@
 #include "utils/tuplestore.h"
 #include "view/correct.h"
 #include "view/frontier.h"
+#include "view/keys.h"
 #include "worker/worker.h"
 
 /* Event times at or below the guard. */
@@ -38,6 +42,9 @@ typedef struct LateTimes
 	Ticks *times;
 	int n;
 	int size;
+	Tuplestorestate
+		*rows; /* of others: the rows, in the stream's columns; NULL: not known, or many */
+	TupleDesc columns;
 } LateTimes;
 
 static void
@@ -79,6 +86,11 @@ begin_write(Oid stream)
 static void
 end_write(Oid stream, LateTimes *late)
 {
+	Written written = {.times = late->times,
+					   .n = late->n,
+					   .inserted = late->inserted,
+					   .rows = late->n <= KEYS_MAX_ROWS ? late->rows : NULL,
+					   .columns = late->columns};
 	List *views;
 	ListCell *cell;
 
@@ -91,7 +103,7 @@ end_write(Oid stream, LateTimes *late)
 	if (views != NIL)
 		frontier_lock_tables(stream);
 	foreach (cell, views)
-		correct_view(lfirst_oid(cell), late->times, late->n, late->inserted);
+		correct_view(lfirst_oid(cell), &written);
 	pfree(late->times);
 }
 
@@ -146,18 +158,60 @@ note_slot(LateTimes *late, TupleTableSlot *slot, AttrNumber attnum, Oid type)
 		note_time(late, event_time_ticks(type, value));
 }
 
+/* Rows of a partition are kept as the stream's table has them. */
+typedef struct RowKeeper
+{
+	TupleConversionMap *map; /* NULL: they are so already */
+	TupleTableSlot *mapped;
+} RowKeeper;
+
+static RowKeeper
+keep_rows_of(LateTimes *late, Relation rel, const Stream *stream)
+{
+	RowKeeper keeper = {0};
+	Relation table = table_open(stream->relid, AccessShareLock);
+
+	if (late->rows == NULL)
+	{
+		late->rows = tuplestore_begin_heap(false, false, work_mem);
+		late->columns = CreateTupleDescCopy(RelationGetDescr(table));
+	}
+	keeper.map = convert_tuples_by_name(RelationGetDescr(rel), late->columns);
+	if (keeper.map)
+		keeper.mapped = MakeSingleTupleTableSlot(late->columns, &TTSOpsVirtual);
+	table_close(table, NoLock);
+	return keeper;
+}
+
+static void
+keep_row(LateTimes *late, RowKeeper *keeper, TupleTableSlot *slot)
+{
+	if (keeper->map)
+		slot = execute_attr_map_slot(keeper->map->attrMap, slot, keeper->mapped);
+	tuplestore_puttupleslot(late->rows, slot);
+}
+
 static void
 note_transition_table(LateTimes *late, Tuplestorestate *rows, Relation rel, const Stream *stream)
 {
 	AttrNumber attnum = time_attnum_in(rel, stream);
+	RowKeeper keeper = {0};
 	TupleTableSlot *slot;
 
 	if (rows == NULL)
 		return;
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+	if (!late->inserted)
+		keeper = keep_rows_of(late, rel, stream);
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		int n = late->n;
+
 		note_slot(late, slot, attnum, stream->time_type);
+		if (!late->inserted && n < late->n && n < KEYS_MAX_ROWS)
+			keep_row(late, &keeper, slot);
+	}
 	ExecDropSingleTupleTableSlot(slot);
 }
 

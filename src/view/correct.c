@@ -9,8 +9,8 @@
  *      |----|~~~~~~~|               |~~~~~~~|~~~~ ... ~~~~~~~~~|-----> live tail
  *      [t1,  t2 + L]                [t3,  t3 + L]  cut at the frontier; without a lookahead
  *
- * Where rows were inserted and the view's windows are partitioned by what is in its result, only the results of those rows'
- * keys change (view/keys.c). Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
+ * Where the view's windows are partitioned by what is in its result, only the results of the rows' keys change, before and
+ * after (view/keys.c). Many stretches that lie close together are taken as one: each costs a query, and reading a little more costs less.
  *
  * Invariants: the view's correction lock is held until commit; the snapshot is taken after it, and after the locks on
  * the tables that are read: one older than a rewrite of a table (ALTER TABLE) would find it empty. So every
@@ -117,13 +117,20 @@ recompute(const ContinuousView *view, const Shape *shape, Query *batch, const Li
 	return appended - deleted;
 }
 
-/* What was written, that a view is corrected for. */
-typedef struct Written
+/* The keys whose results change (NIL: all); *none: there are none. */
+static List *
+keys_written(const ContinuousView *view, const Shape *shape, Query *batch, const Written *written,
+			 bool *none)
 {
-	const Ticks *times; /* sorted */
-	int n;
-	bool inserted; /* and nothing else was done */
-} Written;
+	Oid owner = relation_owner(view->relid);
+
+	*none = false;
+	if (written->inserted)
+		return keys_at(batch, shape, owner, written->times, written->n, true, none);
+	if (written->rows)
+		return keys_of_rows(batch, shape, owner, written->rows, written->columns, none);
+	return NIL;
+}
 
 static int64
 recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch,
@@ -134,11 +141,10 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	MemoryContext scratch;
 	MemoryContext old;
 	int64 change = 0;
-	List *keys = NIL;
-	bool none = false;
+	List *keys;
+	bool none;
 
-	if (written->inserted)
-		keys = keys_at(batch, shape, relation_owner(view->relid), times, n, true, &none);
+	keys = keys_written(view, shape, batch, written, &none);
 	if (none)
 		n = 0;
 	batch = copyObject(batch);
@@ -284,9 +290,9 @@ say_where(void *view)
 }
 
 void
-correct_view(Oid relid, const Ticks *times, int n, bool inserted)
+correct_view(Oid relid, const Written *written)
 {
-	Written written = {.times = times, .n = n, .inserted = inserted};
+	Ticks first = written->times[0];
 	ErrorContextCallback where = {
 		.previous = error_context_stack, .callback = say_where, .arg = &relid};
 	ContinuousView view;
@@ -295,7 +301,7 @@ correct_view(Oid relid, const Ticks *times, int n, bool inserted)
 	if (!begin_correction(relid, &view, &frontier))
 		return;
 	error_context_stack = &where;
-	if (ticks_minus(times[0], view.lookahead) <= frontier.frontier)
+	if (ticks_minus(first, view.lookahead) <= frontier.frontier)
 	{
 		Shape shape;
 		Access access;
@@ -306,11 +312,11 @@ correct_view(Oid relid, const Ticks *times, int n, bool inserted)
 			ErrorData *error;
 
 			shape_require(&shape, get_rel_name(relid));
-			error = reach_begin(&shape, times[0]) > frontier.frontier
+			error = reach_begin(&shape, first) > frontier.frontier
 						? NULL
-						: try_recompute(&view, &shape, batch, &written, frontier.frontier);
+						: try_recompute(&view, &shape, batch, written, frontier.frontier);
 			if (error)
-				retreat(&view, &shape, reach_begin(&shape, times[0]), error);
+				retreat(&view, &shape, reach_begin(&shape, first), error);
 		}
 		else
 			start_anew(&view, &frontier);

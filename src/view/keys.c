@@ -9,7 +9,8 @@
  * PARTITION BY; where no window is below, it may be any expression of the row.
  *
  * The keys themselves are those of the stream's rows at the late event times; of those, in a correction, that its transaction
- * has written. Rows that are gone (UPDATE, DELETE) can't be found so: there all keys count.
+ * has written. Rows that are gone (UPDATE, DELETE) can't be found so: their keys are those of the rows before and after the statement, as
+ * its triggers have seen them.
  * With several such columns each is restricted for itself, which takes in more than the combinations that occur.
  */
 #include "tidemark.h"
@@ -46,9 +47,10 @@
 #include "view/answer.h"
 #include "view/group_window.h"
 #include "view/keys.h"
+#include "view/slice.h"
 
 /* With more event times or keys, all keys are taken to be touched. */
-#define MAX_TIMES 1000
+#define MAX_TIMES KEYS_MAX_ROWS
 #define MAX_KEYS 1000
 
 /* A column of the result that all windows are partitioned by. */
@@ -280,19 +282,11 @@ is_written_here(int stream)
 								 list_make1(xmin), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
-/*
- * SELECT DISTINCT the key columns FROM the stream
- * WHERE what the view's query asks of it AND event time = ANY (times) [AND tidemark.written_here(xmin)]
- */
+/* SELECT DISTINCT the key columns FROM the stream WHERE what the view's query asks of it */
 static Query *
-key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times, int n, bool here)
+key_query(Query *batch, List *columns)
 {
 	Query *query = copyObject(shape_stream_level(batch));
-	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
-	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
-	Expr *at = keys_any_of((Expr *) time, keys_operator_name(equality),
-						   get_array_type(stream->time_type),
-						   keys_times(stream->time_type, times, n));
 	ListCell *cell;
 
 	query->hasWindowFuncs = query->hasTargetSRFs = false;
@@ -312,16 +306,52 @@ key_query(Query *batch, const Stream *stream, List *columns, const Ticks *times,
 	query->limitCount = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
 										   Int64GetDatum(MAX_KEYS + 1), false, FLOAT8PASSBYVAL);
 	query->limitOption = LIMIT_OPTION_COUNT;
+	return query;
+}
+
+/* AND event time = ANY (times) [AND tidemark.written_here(xmin)] */
+static void
+restrict_to_times(Query *query, const Stream *stream, const Ticks *times, int n, bool here)
+{
+	Oid equality = lookup_type_cache(stream->time_type, TYPECACHE_EQ_OPR)->eq_opr;
+	Var *time = makeVar(shape_input(query), stream->attnum, stream->time_type, -1, InvalidOid, 0);
+	Expr *at = keys_any_of((Expr *) time, keys_operator_name(equality),
+						   get_array_type(stream->time_type),
+						   keys_times(stream->time_type, times, n));
+
 	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
 	if (here && tables_are_heaps(stream->relid))
 		query->jointree->quals =
 			make_and_qual(query->jointree->quals, (Node *) is_written_here(shape_input(query)));
-	return query;
+}
+
+/*
+ * FROM given rows instead. False where the query asks for what those don't have: system columns, the row as a whole, columns that are
+ * computed when they are read.
+ */
+static bool
+read_rows(Query *query, TupleDesc columns)
+{
+	int rtindex = shape_input(query);
+	Bitmapset *used = NULL;
+	int column = -1;
+
+	pull_varattnos((Node *) query->targetList, rtindex, &used);
+	pull_varattnos(query->jointree->quals, rtindex, &used);
+	while ((column = bms_next_member(used, column)) >= 0)
+	{
+		AttrNumber attnum = column + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum <= 0 || compat_is_virtual(TupleDescAttr(columns, attnum - 1)))
+			return false;
+	}
+	lfirst(list_nth_cell(query->rtable, rtindex - 1)) = tuplestore_entry(columns, KEYS_MAX_ROWS);
+	return true;
 }
 
 /* Runs the query with the role's rights. */
 static Tuplestorestate *
-run_query(Query *query, Oid role, TupleDesc *type)
+run_query(Query *query, QueryEnvironment *environment, Oid role, TupleDesc *type)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
@@ -330,7 +360,7 @@ run_query(Query *query, Oid role, TupleDesc *type)
 
 	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
 	description = CreateQueryDesc(pg_plan_query(query, "", 0, NULL), "", GetActiveSnapshot(),
-								  InvalidSnapshot, receiver, NULL, NULL, 0);
+								  InvalidSnapshot, receiver, NULL, environment, 0);
 	ExecutorStart(description, 0);
 	compat_executor_run(description);
 	*type = CreateTupleDescCopy(description->tupDesc);
@@ -369,24 +399,17 @@ collect_values(const KeyColumn *column, int number, Tuplestorestate *rows, Tuple
 	return key;
 }
 
-List *
-keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, bool written_here,
-		bool *none)
+/* What the query of keys finds; NIL: too many. */
+static List *
+find_keys(Query *query, QueryEnvironment *environment, Oid owner, List *columns, bool *none)
 {
-	List *columns = n <= MAX_TIMES ? key_columns(batch) : NIL;
 	List *keys = NIL;
-	Tuplestorestate *rows;
-	TupleTableSlot *slot;
 	TupleDesc type;
+	Tuplestorestate *rows = run_query(query, environment, owner, &type);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(type, &TTSOpsMinimalTuple);
 	ListCell *cell;
 
-	*none = false;
-	if (columns == NIL)
-		return NIL;
-	rows =
-		run_query(key_query(batch, &shape->stream, columns, times, n, written_here), owner, &type);
 	*none = tuplestore_tuple_count(rows) == 0;
-	slot = MakeSingleTupleTableSlot(type, &TTSOpsMinimalTuple);
 	if (tuplestore_tuple_count(rows) <= MAX_KEYS)
 		foreach (cell, columns)
 			keys = lappend(
@@ -394,6 +417,38 @@ keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, 
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(rows);
 	return keys;
+}
+
+List *
+keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n, bool written_here,
+		bool *none)
+{
+	List *columns = n <= MAX_TIMES ? key_columns(batch) : NIL;
+	Query *query;
+
+	*none = false;
+	if (columns == NIL)
+		return NIL;
+	query = key_query(batch, columns);
+	restrict_to_times(query, &shape->stream, times, n, written_here);
+	return find_keys(query, NULL, owner, columns, none);
+}
+
+List *
+keys_of_rows(Query *batch, const Shape *shape, Oid owner, Tuplestorestate *rows, TupleDesc columns,
+			 bool *none)
+{
+	List *key = key_columns(batch);
+	Query *query;
+
+	*none = false;
+	if (key == NIL)
+		return NIL;
+	query = key_query(batch, key);
+	if (!read_rows(query, columns))
+		return NIL;
+	tuplestore_rescan(rows);
+	return find_keys(query, tuplestore_environment(rows, columns), owner, key, none);
 }
 
 /* ---- the restriction ----------------------------------------------------------------------------------- */

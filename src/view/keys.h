@@ -4,7 +4,9 @@
 #ifndef TIDEMARK_VIEW_KEYS_H
 #define TIDEMARK_VIEW_KEYS_H
 
+#include "access/tupdesc.h"
 #include "nodes/parsenodes.h"
+#include "utils/tuplestore.h"
 #include "view/shape.h"
 
 /* A column of a view's result that all its windows are partitioned by, and some of its values. */
@@ -25,6 +27,16 @@ typedef struct KeyValues
  */
 extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *times, int n,
 					 bool written_here, bool *none);
+
+/*
+ * The same for rows of the stream that are given, with all columns of its table: those that were changed or deleted, as they were and as they
+ * are.
+ */
+extern List *keys_of_rows(Query *batch, const Shape *shape, Oid owner, Tuplestorestate *rows,
+						  TupleDesc columns, bool *none);
+
+/* With more rows than these, or more keys, all keys are taken to be touched. */
+#define KEYS_MAX_ROWS 1000
 
 /* "expression is one of these values", over what the expression is over. */
 extern Expr *keys_condition(const KeyValues *key);
