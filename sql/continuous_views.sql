@@ -112,9 +112,9 @@ UPDATE tidemark_data.recent_spend_rows SET c3 = c3 + 1 WHERE c1 = '2023-09-20 22
 SELECT difference, "row" -> 'createTime' AS at FROM tidemark.verify('recent_spend') ORDER BY 1, 2;
 DELETE FROM tidemark_data.recent_spend_rows WHERE c1 = '2023-09-20 22:03:00';
 SELECT difference, count(*) FROM tidemark.verify('recent_spend') GROUP BY 1 ORDER BY 1;
--- and any correction there computes the rows anew: of the keys of late rows, or of all
+-- and any correction there computes the rows anew: of the keys of late rows, and of those that are changed, before and after
 INSERT INTO payment_msg VALUES ('2023-09-20 22:03:00', 19, 1, 0, 3);
-UPDATE payment_msg SET "orderId" = 20 WHERE "createTime" = '2023-09-20 22:03:00' AND "orderId" = 19;
+UPDATE payment_msg SET "provinceId" = 0 WHERE "createTime" = '2023-09-20 22:03:00' AND "orderId" = 19;
 SELECT * FROM tidemark.verify('recent_spend');
 
 -- TRUNCATE
