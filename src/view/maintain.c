@@ -72,7 +72,7 @@
 #define IDLE_MS 1000
 #define WAITING_MS 20
 
-/* ms until a stream whose watermark could not be found is looked at again, and one with a view that failed; how long a step waits for a lock. */
+/* ms until a stream whose watermark could not be found is looked at again, and until a view that failed is tried again; how long a step waits for a lock. */
 #define FAILED_MS 10000
 #define FAILED_STEP_MS 2000
 #define LOCK_TIMEOUT "500ms"
@@ -92,8 +92,9 @@ typedef struct Progress
 	Watermark reached; /* what the frontiers follow, as of the last look */
 	Ticks target;	   /* the furthest that one of them goes, which the guard is raised to */
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
-	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
-	bool failed; /* a view's step did, since the last look */
+	List *views;	   /* that may go there: their materialised tables' OIDs; worker's context */
+	List *failed;	   /* views whose step did: OIDs; in TopMemoryContext */
+	TimestampTz retry; /* when they are tried again: not before then */
 	TimestampTz next_look; /* not before then */
 	Ticks step;			   /* a step goes no further than this, 0: not known yet */
 	Ticks start;		   /* the stream's least event time when step was set */
@@ -299,6 +300,13 @@ log_error(ErrorData *error)
 	ThrowErrorData(error);
 }
 
+/* The stream's views but for those that failed lately. */
+static List *
+views_to_move(const Progress *progress)
+{
+	return list_difference_oid(views_of_stream(progress->stream), progress->failed);
+}
+
 /*
  * What there is to do for those views of a stream that are behind their targets. TICKS_MIN: a view has to be made from the
  * start; TICKS_MAX: nothing.
@@ -310,12 +318,13 @@ typedef struct Backlog
 } Backlog;
 
 static Backlog
-find_backlog(Oid stream, const Watermark *reached)
+find_backlog(const Progress *progress)
 {
+	const Watermark *reached = &progress->reached;
 	Backlog backlog = {TICKS_MAX, TICKS_MIN};
 	ListCell *cell;
 
-	foreach (cell, views_of_stream(stream))
+	foreach (cell, views_to_move(progress))
 	{
 		Frontier frontier = frontier_read(lfirst_oid(cell), GetActiveSnapshot());
 		ContinuousView view;
@@ -419,7 +428,12 @@ look(Progress *progress, MemoryContext worker_context)
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
 		progress->reached = advance_watermark(&stream);
-	backlog = find_backlog(progress->stream, &progress->reached);
+	if (progress->failed && GetCurrentTimestamp() >= progress->retry)
+	{
+		list_free(progress->failed);
+		progress->failed = NIL;
+	}
+	backlog = find_backlog(progress);
 	if (backlog.from != TICKS_MAX)
 	{
 		VirtualTransactionId *writers;
@@ -612,14 +626,19 @@ clear_errors(const Oid *views, int n)
 		1, types, values, NULL);
 }
 
-/* A view's step has failed and is rolled back: that is recorded, and logged when it is another error than before. */
+/*
+ * A view's step has failed and is rolled back: that is recorded, and logged when it is another error than before. The view
+ * waits a while; the others don't.
+ */
 static void
 report_failure(Oid view, ErrorData *error, Progress *progress)
 {
 	MemoryContext context = CurrentMemoryContext;
 	bool news;
 
-	progress->failed = true;
+	MemoryContextSwitchTo(TopMemoryContext);
+	progress->failed = list_append_unique_oid(progress->failed, view);
+	progress->retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILED_STEP_MS);
 	begin_step();
 	news = record_error(view, error->message);
 	end_step();
@@ -897,8 +916,8 @@ append(Progress *progress)
 
 	begin_step();
 	MemoryContextSwitchTo(round_context);
-	views = views_of_stream(progress->stream);
-	over_operator_keep(progress->stream, views);
+	over_operator_keep(progress->stream, views_of_stream(progress->stream));
+	views = views_to_move(progress);
 	foreach (cell, views)
 		groups = add_to_group(groups, lfirst_oid(cell), progress);
 	end_step();
@@ -916,9 +935,8 @@ append(Progress *progress)
 		summarize(progress->stream);
 		MemoryContextSwitchTo(round_context);
 		progress->phase = PHASE_IDLE;
-		progress->next_look = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(), progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
-		progress->failed = false;
+		progress->next_look =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
 	}
 }
 
@@ -1018,6 +1036,7 @@ streams_of_round(void)
 		if (progress->writers)
 			pfree(progress->writers);
 		list_free(progress->views);
+		list_free(progress->failed);
 		over_operator_keep(progress->stream, NIL);
 		pfree(progress);
 	}
