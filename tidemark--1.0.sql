@@ -88,7 +88,8 @@ CREATE TABLE tidemark.view (
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz,
     method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices', 'keyed')),  -- how it is maintained now
-    reason      text                                          -- why not incrementally
+    reason      text,                                         -- why not incrementally
+    changes     regclass                                      -- the log of its corrections; null: nobody follows the view
 );
 
 -- One row a view, updated in the transaction that changes the materialised rows: whoever sees those
@@ -101,10 +102,32 @@ CREATE TABLE tidemark.frontier (
     corrections int8 NOT NULL DEFAULT 0,
     first       int8,                                         -- ticks: where materialising began
     saved       int8,                                         -- ticks: up to where the saved states go; null: there are none
-    late        int8[] DEFAULT '{}'                           -- ticks: rows that corrections since the last move inserted; null: others, or many
+    late        int8[] DEFAULT '{}',                          -- ticks: rows that corrections since the last move inserted; null: others, or many
+    logged_to   int8                                          -- ticks: where the frontier was before it went back; up to there what comes is a correction
 ) WITH (fillfactor = 10);
 
--- pg_dump takes along what is declared, and positions. Materialised parts are made anew after a restore.
+-- What continuous views are sent to. Positions are the targets' own; here they are for display and for trimming the log.
+CREATE TABLE tidemark.sink (
+    id            int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    view          regclass NOT NULL,
+    mat           oid NOT NULL,                               -- the materialised part that it began with
+    topic         regclass NOT NULL,                          -- the foreign table
+    role          regrole NOT NULL,                           -- whose rights the worker has
+    mode          text NOT NULL CHECK (mode IN ('append')),
+    paused        bool NOT NULL DEFAULT false,
+    position_lost bool NOT NULL DEFAULT false,                -- go on from the position here, once, where the target has none
+    frontier      int8 NOT NULL,                              -- ticks: rows up to there are sent
+    seq           int8 NOT NULL DEFAULT 0,                    -- and so are the logged changes of those
+    commits       int8 NOT NULL DEFAULT 0,                    -- transactions of the target
+    records       int8 NOT NULL DEFAULT 0,                    -- sent
+    ignored       int8 NOT NULL DEFAULT 0,                    -- changes of rows that had been sent, and were not sent
+    caught_up_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_error    text,
+    last_error_at timestamptz,
+    UNIQUE (view, topic)
+) WITH (fillfactor = 10);
+
+-- pg_dump takes along what is declared, and positions. Sinks are not: two servers would send the same. Materialised parts are made anew after a restore.
 SELECT pg_catalog.pg_extension_config_dump('tidemark.stream', '');
 SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest', '');
 SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_id_seq', '');
@@ -150,6 +173,11 @@ CREATE FUNCTION tidemark.forget(oid) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_forget';
 COMMENT ON FUNCTION tidemark.forget(oid) IS 'for tidemark.on_drop: sessions and shared memory forget what they know of a stream or view';
 REVOKE ALL ON FUNCTION tidemark.forget(oid) FROM PUBLIC;
+
+CREATE FUNCTION tidemark.forget_changes(view regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_forget_changes';
+COMMENT ON FUNCTION tidemark.forget_changes(regclass) IS 'for tidemark.on_drop: drop the log of a view''s corrections if nobody follows the view';
+REVOKE ALL ON FUNCTION tidemark.forget_changes(regclass) FROM PUBLIC;
 
 CREATE FUNCTION tidemark.restart_views(stream regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_restart_views';
@@ -254,19 +282,20 @@ CREATE FUNCTION tidemark.written_here(xmin xid) RETURNS boolean
 COMMENT ON FUNCTION tidemark.written_here(xid)
     IS 'in corrections of continuous views: has this transaction written the row that has this xmin?';
 
-CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval) RETURNS anyelement
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
-COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval)
+CREATE FUNCTION tidemark.tail_slice_start(view regclass, materialised regclass, like_type anyelement, lookback interval, reach bigint)
+    RETURNS anyelement LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_slice_start';
+COMMENT ON FUNCTION tidemark.tail_slice_start(regclass, regclass, anyelement, interval, bigint)
     IS 'in plans of continuous views: tail_start, or infinity where the tail comes from saved states';
 
-CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass, like_type anyelement, length bigint) RETURNS anyelement
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_replay_start';
-COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint)
-    IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where there are none';
+CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass, like_type anyelement, length bigint, reach bigint)
+    RETURNS anyelement LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_replay_start';
+COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint, bigint)
+    IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where the tail doesn''t come from them';
 
-CREATE FUNCTION tidemark.tail_is_saved(view regclass, materialised regclass) RETURNS boolean
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_saved';
-COMMENT ON FUNCTION tidemark.tail_is_saved(regclass, regclass) IS 'in plans of continuous views: are there saved states to begin the tail with?';
+CREATE FUNCTION tidemark.tail_is_replayed(view regclass, materialised regclass, reach bigint) RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_replayed';
+COMMENT ON FUNCTION tidemark.tail_is_replayed(regclass, regclass, bigint)
+    IS 'in plans of continuous views: are there saved states to begin the tail with, less than so many ticks before the newest row?';
 
 CREATE FUNCTION tidemark.tail_before(event_time anyelement, length bigint) RETURNS anyelement
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_before';
@@ -387,14 +416,15 @@ BEGIN
       JOIN pg_event_trigger_dropped_objects() d
         ON d.classid = 'pg_class'::regclass AND d.objid = s.relid AND d.objsubid IN (0, s.attnum);
     FOR gone_view IN
-        SELECT v.relid, v.mat || v.states AS tables
+        SELECT v.relid, array_remove(v.mat || v.states || v.changes, NULL) AS tables
           FROM tidemark.view v
          WHERE v.stream = ANY (gone_streams)
             OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
-                        WHERE d.classid = 'pg_class'::regclass AND d.objid = ANY (ARRAY[v.relid, v.mat] || v.states) AND d.objsubid = 0)
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = ANY (ARRAY[v.relid, v.mat, v.changes] || v.states) AND d.objsubid = 0)
     LOOP
         DELETE FROM tidemark.view WHERE relid = gone_view.relid;
         DELETE FROM tidemark.frontier WHERE relid = gone_view.relid;
+        DELETE FROM tidemark.sink s WHERE s.view = gone_view.relid;
         PERFORM tidemark.forget(gone_view.relid);
         FOREACH gone_table IN ARRAY gone_view.tables LOOP
             IF EXISTS (SELECT FROM pg_class WHERE oid = gone_table) THEN
@@ -413,6 +443,13 @@ BEGIN
     END IF;
     DELETE FROM tidemark.ingest WHERE topic IN
         (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0);
+    FOR gone_view IN
+        DELETE FROM tidemark.sink s WHERE s.topic IN
+            (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0)
+        RETURNING s.view
+    LOOP
+        PERFORM tidemark.forget_changes(gone_view.view);
+    END LOOP;
     -- a partition that goes takes rows with it; whose it was can't be told any more
     IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
                 WHERE d.object_type = 'trigger' AND d.address_names[array_length(d.address_names, 1)] = 'tidemark_truncate') THEN
@@ -716,11 +753,11 @@ CREATE FUNCTION tidemark.wait_until_ingested(stream regclass, timeout interval D
 COMMENT ON FUNCTION tidemark.wait_until_ingested(regclass, interval)
     IS 'wait until all that the stream''s topics hold at the call is committed';
 
-CREATE FUNCTION tidemark.ingest_workers(
-        OUT ingest int, OUT pid int, OUT state text, OUT lag_records int8, OUT lag_seconds float8,
+CREATE FUNCTION tidemark.workers(
+        OUT kind text, OUT job int, OUT pid int, OUT state text, OUT lag_records int8, OUT lag_seconds float8,
         OUT records_per_second float8, OUT error text, OUT error_at timestamptz)
-    RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_ingest_workers';
-COMMENT ON FUNCTION tidemark.ingest_workers() IS 'the processes under tidemark.ingest_status';
+    RETURNS SETOF record LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_workers';
+COMMENT ON FUNCTION tidemark.workers() IS 'the processes under tidemark.ingest_status and tidemark.sinks';
 
 CREATE FUNCTION tidemark.wake_workers() RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_wake_workers';
@@ -746,7 +783,7 @@ SELECT i.topic,
        i.role
   FROM tidemark.ingest i
   JOIN pg_catalog.pg_class c ON c.oid = i.stream
-  LEFT JOIN tidemark.ingest_workers() w ON w.ingest = i.id
+  LEFT JOIN tidemark.workers() w ON w.kind = 'ingest' AND w.job = i.id
  CROSS JOIN LATERAL (
        SELECT count(*)::int AS partitions,
               coalesce(sum(records), 0)::int8 AS records,
@@ -785,6 +822,56 @@ CREATE POLICY stream_owner ON tidemark.dead_letters
 GRANT SELECT, DELETE ON tidemark.dead_letters TO PUBLIC;
 
 SELECT tidemark.wake_workers();
+
+-- ------------------------------------------------------------------------------------------------
+-- Sinks
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.start_sink(view regclass, topic regclass, mode text DEFAULT 'append', start_at text DEFAULT 'beginning')
+    RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_start_sink';
+COMMENT ON FUNCTION tidemark.start_sink(regclass, regclass, text, text)
+    IS 'send a continuous view''s rows to a topic from now on, exactly once: all of them, or those that are to become final';
+
+CREATE FUNCTION tidemark.stop_sink(view regclass, topic regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_stop_sink';
+COMMENT ON FUNCTION tidemark.stop_sink(regclass, regclass) IS 'end a sink and forget its position; the records stay';
+
+CREATE FUNCTION tidemark.pause_sink(view regclass, topic regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_pause_sink';
+COMMENT ON FUNCTION tidemark.pause_sink(regclass, regclass) IS 'hold a sink where it is, until resume_sink';
+
+CREATE FUNCTION tidemark.resume_sink(view regclass, topic regclass, position_lost boolean DEFAULT false) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_resume_sink';
+COMMENT ON FUNCTION tidemark.resume_sink(regclass, regclass, boolean)
+    IS 'go on with a sink that was paused or has failed; if told so, from the catalogue''s position where the broker has none';
+
+CREATE FUNCTION tidemark.sink_lag(view regclass, frontier int8, seq int8) RETURNS int8
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_sink_lag';
+COMMENT ON FUNCTION tidemark.sink_lag(regclass, int8, int8) IS 'how many rows a sink at this position has not sent yet; under tidemark.sinks';
+
+CREATE VIEW tidemark.sinks AS
+SELECT s.view,
+       s.topic,
+       s.mode,
+       CASE WHEN s.paused THEN CASE WHEN w.pid IS NULL THEN 'paused' ELSE 'pausing' END
+            ELSE coalesce(w.state, 'stopped') END AS state,
+       w.pid,
+       tidemark.event_time_text(v.stream, s.frontier) AS sent_up_to,
+       s.records,
+       s.ignored AS corrections_ignored,
+       l.rows AS lag_rows,
+       CASE WHEN l.rows = 0 THEN 0 ELSE extract(epoch FROM clock_timestamp() - s.caught_up_at)::float8 END AS lag_seconds,
+       w.records_per_second,
+       coalesce(w.error, s.last_error) AS last_error,
+       coalesce(w.error_at, s.last_error_at) AS last_error_at,
+       s.role
+  FROM tidemark.sink s
+  JOIN tidemark.view v ON v.relid = s.view
+  LEFT JOIN tidemark.workers() w ON w.kind = 'sink' AND w.job = s.id
+ CROSS JOIN LATERAL (SELECT tidemark.sink_lag(s.view, s.frontier, s.seq) AS rows) l
+ WHERE pg_catalog.has_table_privilege(s.view, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.sinks IS 'the sinks of the continuous views that one may read, and how they are; counts what waits';
+GRANT SELECT ON tidemark.sinks TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
 -- Topics: a Kafka cluster is a foreign server, a topic a foreign table.

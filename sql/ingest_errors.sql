@@ -71,7 +71,7 @@ SELECT tidemark.stop_ingest('topic', 'events');
 SELECT tidemark.pause_ingest('topic', 'events');
 SELECT tidemark.resume_ingest('topic', 'events', skip_lost => true);
 SELECT count(*) FROM tidemark.ingest_status;
-SELECT count(*) FROM tidemark.ingest_workers();
+SELECT count(*) FROM tidemark.workers();
 SELECT count(*) FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (topic, partition, "offset", sqlstate, error) VALUES ('x', 0, 0, 'x', 'x');
 SELECT * FROM tidemark.ingest;

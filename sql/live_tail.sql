@@ -55,12 +55,12 @@ SELECT tidemark.make_continuous('load');
 SELECT wait_until_saved('load');
 ANALYZE measured;
 
--- the 40 rows that enter, twice (the newest of them bounds what leaves), and the 40 of each window that leave
+-- the windows are long: the 40 rows that enter, twice (the newest of them bounds what leaves), and the 40 of each window that leave
 SELECT * FROM plan_of('SELECT * FROM load');
 -- of one key
 SELECT * FROM plan_of('SELECT * FROM load WHERE key = ''b''');
 SELECT * FROM plan_of('SELECT * FROM load WHERE key IS NULL');
--- only windows that are asked for
+-- only windows that are asked for; a short one is read as it is: 60 rows and the 40
 SELECT * FROM plan_of('SELECT at, peak FROM load');
 SELECT * FROM plan_of('SELECT at, total FROM (SELECT * FROM load) q');
 -- without any: the rows above the frontier
@@ -213,13 +213,13 @@ END
 $$;
 \set check 'SELECT wait_until_saved(''of_type''); SELECT tail FROM plan_of(''SELECT * FROM of_type''); SELECT * FROM tidemark.verify(''of_type''); DROP TABLE typed CASCADE;'
 SET client_min_messages = warning;
-CALL make_typed('timestamptz', '''2026-01-01''::timestamptz + i * interval ''1 min''', 'INTERVAL ''10 min''', '20 min');
+CALL make_typed('timestamptz', '''2026-01-01''::timestamptz + i * interval ''1 min''', 'INTERVAL ''50 min''', '20 min');
 :check
-CALL make_typed('date', '''2026-01-01''::date + i / 2', 'INTERVAL ''60 hours''', '20 days');
+CALL make_typed('date', '''2026-01-01''::date + i / 2', 'INTERVAL ''1000 hours''', '20 days');
 :check
-CALL make_typed('bigint', 'i * 10', '100', '200');
+CALL make_typed('bigint', 'i * 10', '500', '200');
 :check
-CALL make_typed('timestamp', '''2026-01-01''::timestamp + i * interval ''1 day''', 'INTERVAL ''10 days''', '20 days');
+CALL make_typed('timestamp', '''2026-01-01''::timestamp + i * interval ''1 day''', 'INTERVAL ''50 days''', '20 days');
 :check
 RESET client_min_messages;
 
@@ -236,8 +236,9 @@ SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure,
 SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
 SELECT tidemark.replay(0, 1, true, NULL, NULL::bigint, 'sum(int)'::regprocedure, '{1,0,7}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
 SELECT tidemark.replay(-1, 1, true, '\x63000000000000000401', NULL::bigint, 'sum(int)'::regprocedure, '{1,0,0}', i) OVER (ORDER BY i) FROM generate_series(1, 4) i;
-SELECT tidemark.tail_replay_start(NULL, NULL, NULL::timestamp, NULL);
-SELECT tidemark.tail_is_saved('load', 'measured');
+SELECT tidemark.tail_replay_start(NULL, NULL, NULL::timestamp, NULL, NULL);
+SELECT tidemark.tail_start(x.relid, x.mat, NULL::timestamp, l) FROM tidemark.view x, (VALUES (interval '1 s'), (NULL)) l (l) WHERE x.relid = 'load'::regclass;
+SELECT tidemark.tail_is_replayed('load', 'measured', NULL);
 CREATE AGGREGATE secret(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
 REVOKE EXECUTE ON FUNCTION secret(int) FROM PUBLIC;
 CREATE ROLE regress_tail_reader;
@@ -245,3 +246,53 @@ SET ROLE regress_tail_reader;
 SELECT tidemark.replay(0, 1, true, NULL, NULL::int, 'secret(int)'::regprocedure, NULL, i) OVER (ORDER BY i) FROM generate_series(1, 3) i;
 RESET ROLE;
 DROP ROLE regress_tail_reader;
+
+-- a stream that fills: without ANALYZE, too, the tail is found by the index on the event time, in partitions as well; once there are
+-- statistics, they count
+CREATE FUNCTION scans_of(query text, relation text, OUT node text, OUT rows_planned numeric) RETURNS SETOF record LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+    RETURN QUERY
+    WITH RECURSIVE nodes AS (
+        SELECT plan->0->'Plan' AS n UNION ALL SELECT json_array_elements(n->'Plans') FROM nodes)
+    SELECT n->>'Node Type', round(max((n->>'Plan Rows')::numeric), -5) FROM nodes WHERE n->>'Relation Name' LIKE relation GROUP BY 1 ORDER BY 1;
+END
+$$;
+CREATE PROCEDURE fill(kind text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE 'CREATE TABLE filling (at timestamp NOT NULL, key int, x float8) ' || kind;
+    IF kind <> '' THEN
+        CREATE TABLE filling_1 (key int, x float8, at timestamp NOT NULL) WITH (autovacuum_enabled = off);
+        CREATE TABLE filling_2 (x float8, at timestamp NOT NULL, key int) WITH (autovacuum_enabled = off);
+        ALTER TABLE filling ATTACH PARTITION filling_1 FOR VALUES FROM ('2026-01-01') TO ('2026-01-01 01:00');
+        ALTER TABLE filling ATTACH PARTITION filling_2 FOR VALUES FROM ('2026-01-01 01:00') TO ('2026-01-02');
+    ELSE
+        ALTER TABLE filling SET (autovacuum_enabled = off);
+    END IF;
+    PERFORM tidemark.create_stream('filling', 'at', allowed_delay => '10 s');
+    CREATE VIEW filled AS SELECT at, key, sum(x) OVER (PARTITION BY key ORDER BY at RANGE INTERVAL '1 min' PRECEDING) FROM filling;
+    PERFORM tidemark.make_continuous('filled');
+    INSERT INTO filling (at, key, x) SELECT '2026-01-01'::timestamp + i * interval '50 ms', i % 100, i FROM generate_series(0, 143999) i;
+END
+$$;
+SET client_min_messages = warning;
+CALL fill('');
+SELECT wait_until_saved('filled');
+SELECT * FROM scans_of('SELECT * FROM filled', 'filling%');
+SELECT * FROM scans_of('SELECT * FROM filled WHERE key = 7 ORDER BY at DESC LIMIT 1', 'filling%');
+SELECT * FROM scans_of('SELECT * FROM filling WHERE at > ''2026-01-01 01:50''', 'filling%');
+SELECT rows_planned FROM scans_of('SELECT * FROM filling WHERE at < ''2026-01-01 01:00''', 'filling%');
+SELECT * FROM tidemark.verify('filled');
+-- what is known is of no account any more
+ANALYZE filling;
+UPDATE tidemark.frontier SET first = frontier - 1 WHERE relid = 'filled'::regclass;
+SELECT rows_planned FROM scans_of('SELECT * FROM filling WHERE at < ''2026-01-01 01:00''', 'filling%');
+DROP TABLE filling CASCADE;
+CALL fill('PARTITION BY RANGE (at)');
+SELECT wait_until_saved('filled');
+SELECT * FROM scans_of('SELECT * FROM filled WHERE key = 7 ORDER BY at DESC LIMIT 1', 'filling_2');
+SELECT * FROM scans_of('SELECT * FROM filling WHERE at > ''2026-01-01 01:50''', 'filling%');
+SELECT * FROM tidemark.verify('filled');
+RESET client_min_messages;

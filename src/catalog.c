@@ -66,7 +66,8 @@ enum view_column
 	Anum_view_last_error,
 	Anum_view_last_error_at,
 	Anum_view_method,
-	Anum_view_reason
+	Anum_view_reason,
+	Anum_view_changes
 };
 
 enum frontier_column
@@ -78,7 +79,8 @@ enum frontier_column
 	Anum_frontier_corrections,
 	Anum_frontier_first,
 	Anum_frontier_saved,
-	Anum_frontier_late
+	Anum_frontier_late,
+	Anum_frontier_logged_to
 };
 
 typedef struct CacheEntry
@@ -254,6 +256,8 @@ load_view(CacheEntry *entry, Oid table)
 	view->lookahead = DatumGetInt64(values[Anum_view_lookahead - 1]);
 	view->on_arrival =
 		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), ADVANCE_ON_ARRIVAL) == 0;
+	if (!nulls[Anum_view_changes - 1])
+		view->changes = DatumGetObjectId(values[Anum_view_changes - 1]);
 	entry->is_view = true;
 }
 
@@ -383,15 +387,15 @@ views_of_stream(Oid stream)
 }
 
 Watermark
-stream_watermark(Oid stream)
+stream_watermark(Oid stream, Snapshot snapshot)
 {
 	Watermark result = {TICKS_MIN, TICKS_MIN};
 	Oid table = catalog_table("stream");
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
 
-	if (!OidIsValid(table) ||
-		!read_row(table, InvalidOid, Anum_stream_relid, stream, NULL, values, nulls))
+	if (!OidIsValid(table) || !read_row(table, catalog_table("stream_pkey"), Anum_stream_relid,
+										stream, snapshot, values, nulls))
 		return result;
 	if (!nulls[Anum_stream_watermark - 1])
 		result.watermark = DatumGetInt64(values[Anum_stream_watermark - 1]);
@@ -469,7 +473,8 @@ view_set_method(Oid view, ViewMethod method)
 Frontier
 frontier_read(Oid view, Snapshot snapshot)
 {
-	Frontier result = {.frontier = TICKS_MIN, .saved = TICKS_MIN};
+	Frontier result = {
+		.frontier = TICKS_MIN, .first = TICKS_MIN, .saved = TICKS_MIN, .logged_to = TICKS_MIN};
 	Oid table = catalog_table("frontier");
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
@@ -482,10 +487,37 @@ frontier_read(Oid view, Snapshot snapshot)
 		result.frontier = DatumGetInt64(values[Anum_frontier_frontier - 1]);
 		result.rows = DatumGetInt64(values[Anum_frontier_rows - 1]);
 		result.corrections = DatumGetInt64(values[Anum_frontier_corrections - 1]);
+		if (!nulls[Anum_frontier_first - 1])
+			result.first = DatumGetInt64(values[Anum_frontier_first - 1]);
 		if (!nulls[Anum_frontier_saved - 1])
 			result.saved = DatumGetInt64(values[Anum_frontier_saved - 1]);
+		result.logged_to = result.frontier;
+		if (!nulls[Anum_frontier_logged_to - 1])
+			result.logged_to =
+				Max(result.frontier, DatumGetInt64(values[Anum_frontier_logged_to - 1]));
 	}
 	return result;
+}
+
+bool
+stream_span(Oid stream, StreamSpan *span)
+{
+	ListCell *cell;
+
+	span->first = TICKS_MIN;
+	span->last = stream_watermark(stream, NULL).greatest;
+	foreach (cell, views_of_stream(stream))
+	{
+		Frontier frontier = frontier_read(lfirst_oid(cell), NULL);
+
+		if (frontier.first == TICKS_MIN)
+			continue;
+		/* all begin where the stream does */
+		span->first = frontier.first;
+		span->last = Max(span->last, frontier.frontier);
+		break;
+	}
+	return span->first != TICKS_MIN && span->first < span->last;
 }
 
 int

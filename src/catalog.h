@@ -34,6 +34,7 @@ typedef struct ContinuousView
 	bool current;			/* the view's definition is the one that mat was made for */
 	bool on_arrival;		/* its frontier goes to the newest event time, not to the watermark */
 	int64 lookahead;		/* ticks: how much less far its frontier goes */
+	Oid changes;			/* the log of its corrections; InvalidOid: nobody asks for them */
 } ContinuousView;
 
 /* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */
@@ -51,7 +52,7 @@ extern void view_require(Oid relid, ContinuousView *view);
 /* OIDs of the continuous views on a stream in OID order, as committed now (not cached). */
 extern List *views_of_stream(Oid stream);
 
-/* What moves of a stream, as committed now; TICKS_MIN: none yet. */
+/* What moves of a stream, in a snapshot (NULL: as committed now); TICKS_MIN: none yet. */
 typedef struct Watermark
 {
 	Ticks watermark;
@@ -59,7 +60,17 @@ typedef struct Watermark
 		greatest; /* event time seen; of ingested streams, what the partition that is furthest behind has seen */
 } Watermark;
 
-extern Watermark stream_watermark(Oid stream);
+extern Watermark stream_watermark(Oid stream, Snapshot snapshot);
+
+/* From where to where a stream's event time goes, about: from where its views are materialised to the greatest that is known. */
+typedef struct StreamSpan
+{
+	Ticks first;
+	Ticks last;
+} StreamSpan;
+
+/* False if no view is materialised, or nothing is between. Not cached. */
+extern bool stream_span(Oid stream, StreamSpan *span);
 
 /*
  * The stream's table and all its partitions, locked: the table before its partitions, as everybody does it. Nothing if it is
@@ -89,9 +100,12 @@ typedef struct Frontier
 	Ticks frontier;
 	int64 rows;
 	int64 corrections;
+	Ticks first; /* where materialising began; TICKS_MIN: not known */
 	Ticks
 		saved; /* up to where the saved states of its windows go, at most the frontier; TICKS_MIN: there are none */
-	Oid mat;   /* the materialised part that it is about */
+	Ticks
+		logged_to; /* changes up to there are corrections: the frontier, or where it was before it went back */
+	Oid mat;	/* the materialised part that it is about */
 	bool found; /* false: the view is not continuous in that snapshot */
 } Frontier;
 

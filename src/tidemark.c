@@ -14,6 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "stream/statistics.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
 #include "view/answer.h"
@@ -121,6 +122,7 @@ _PG_init(void)
 	define_settings();
 	MarkGUCPrefixReserved("tidemark");
 	answer_init();
+	statistics_init();
 	define_init();
 
 	if (!tidemark_preloaded)

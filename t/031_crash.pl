@@ -1,6 +1,6 @@
 # kill -9 of the server, again and again, while several sessions write in order, late and far back, and the maintainer
 # moves frontiers: after each restart every view is its batch query's result, and the frontier moves on. Nothing that was
-# acknowledged is lost.
+# acknowledged is lost. Windows go on from their saved states.
 use strict;
 use warnings;
 
@@ -144,6 +144,47 @@ for my $crash (1 .. CRASHES)
 		"SELECT tidemark.wait_until_maintained(v, '$PostgreSQL::Test::Utils::timeout_default s') FROM unnest('{spend,hidden}'::regclass[]) v");
 	is(differences(), '', "crash $crash: and when they are maintained again");
 	cmp_ok(frontier(), '>=', $before + 100, "crash $crash: the frontier has moved on");
+}
+
+# Saved states: of many functions; and, of so many keys that they are not saved each time, from before the frontier.
+$node->append_conf('postgresql.conf', 'log_min_messages = debug1');
+$node->safe_psql('postgres', q{
+	CREATE VIEW few_keys AS SELECT t, k, sum(v) OVER long, avg(v::numeric) OVER long, max(v) OVER long, min(v::text) OVER short, count(*) FILTER (WHERE v > 500) OVER short,
+		stddev(v) OVER short, avg(v) OVER (PARTITION BY k ORDER BY t, serial, v ROWS 20 PRECEDING) AS of_rows, sum(v) OVER (PARTITION BY k ORDER BY t) AS ever, bool_or(v > 990) OVER (ORDER BY t RANGE 50 PRECEDING) FROM s
+		WINDOW long AS (PARTITION BY k ORDER BY t RANGE 300 PRECEDING), short AS (PARTITION BY k ORDER BY t RANGE 40 PRECEDING);
+	CREATE VIEW many_keys AS SELECT t, v, sum(v) OVER (PARTITION BY t % 400, k IS NULL ORDER BY t RANGE 900 PRECEDING), max(v) OVER (PARTITION BY t % 400 ORDER BY t RANGE 500 PRECEDING) FROM s;
+	SELECT tidemark.make_continuous('few_keys'), tidemark.make_continuous('many_keys');
+});
+
+sub write_in_order
+{
+	my ($rows) = @_;
+	$node->safe_psql('postgres', qq{
+		INSERT INTO s SELECT nextval('clock'), nullif(i % 6, 0), random() * 1000, -1, -1 FROM generate_series(1, $rows) i;
+		SELECT tidemark.wait_until_maintained(v, '$PostgreSQL::Test::Utils::timeout_default s') FROM unnest('{few_keys,many_keys}'::regclass[]) v});
+	return;
+}
+
+sub differences_of_kept
+{
+	return $node->safe_psql('postgres', q{SELECT * FROM tidemark.verify('few_keys') UNION ALL SELECT * FROM tidemark.verify('many_keys') LIMIT 20});
+}
+
+for my $crash (1 .. 3)
+{
+	write_in_order(3000);
+	ok( $node->poll_query_until('postgres',
+			q{SELECT count(*) = 2 FROM tidemark.frontier WHERE relid IN ('few_keys'::regclass, 'many_keys'::regclass) AND saved IS NOT NULL}),
+		"the states are saved");
+	write_in_order(350);
+	my $log = -s $node->logfile;
+	kill_server();
+	start_again($node);
+	is(differences_of_kept(), '', "the views are what they should be");
+	write_in_order($crash == 2 ? 1000 : 50);
+	is(differences_of_kept(), '', "and when they are maintained again");
+	my $told = substr slurp_file($node->logfile), $log;
+	like($told, qr/windows of "$_" go on from saved states/, "$_ goes on from saved states") for qw(few_keys many_keys);
 }
 
 $node->stop;

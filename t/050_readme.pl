@@ -17,6 +17,7 @@ my $node = TidemarkKafka::new_node('main');
 
 $kafka->topic('payment_msg', 4);
 $kafka->topic('orders', 1);
+$kafka->topic('sink', 1);
 $kafka->payments('payment_msg', records => 1000, disorder => 3000);
 
 my @blocks = $readme =~ /^```sql\n(.*?)^```/msg;
@@ -35,7 +36,7 @@ is( $node->safe_psql('readme', 'SELECT count(*), count(DISTINCT "orderId") FROM 
 	'1002|1002', 'the payments are there, with those inserted');
 $node->safe_psql('readme', q{SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views});
 is( $node->safe_psql('readme', 'SELECT view, state FROM tidemark.continuous_views ORDER BY 1'),
-	join("\n", map { "$_|current" } qw(recent_spend device_load minutes busiest today trend)), 'its views are maintained');
+	join("\n", map { "$_|current" } qw(recent_spend device_load minutes busiest today trend spend_by_province)), 'its views are maintained');
 is( $node->safe_psql('readme', 'SELECT count(*) FROM tidemark.continuous_views, tidemark.verify(view)'),
 	'0', 'and equal to their queries');
 is($node->safe_psql('readme', 'SELECT count(*) FROM tidemark.dead_letters'), '0', 'no dead letters');
@@ -54,7 +55,7 @@ sub missing
 is( missing('Reference', q{
 		SELECT format('tidemark.%s(%s)', proname, regexp_replace(replace(pg_get_function_arguments(p.oid), ' DEFAULT ', ' = '), '::[a-z ]+', '', 'g'))
 		FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
-		WHERE pronamespace = 'tidemark'::regnamespace AND proname ~ '_(stream|ingest|continuous|batch|ingested|maintained)$'
+		WHERE pronamespace = 'tidemark'::regnamespace AND proname ~ '_(stream|ingest|sink|continuous|batch|ingested|maintained)$'
 		  AND NOT (proname = 'start_ingest' AND pg_get_function_arguments(p.oid) !~ 'DEFAULT')}),
 	'', 'every function is in the reference');
 is( missing('Configuration', q{SELECT name FROM pg_settings WHERE name LIKE 'tidemark.%'}),
@@ -69,7 +70,7 @@ foreach (split /\n/, $node->safe_psql('readme', q{SELECT name, CASE WHEN unit = 
 is( missing('Monitoring', q{
 		SELECT attname FROM pg_attribute WHERE attnum > 0
 		   AND attrelid IN ('tidemark.streams'::regclass, 'tidemark.ingest_status'::regclass, 'tidemark.ingest_partitions'::regclass,
-		       'tidemark.continuous_views'::regclass)}),
+		       'tidemark.continuous_views'::regclass, 'tidemark.sinks'::regclass)}),
 	'', 'every column of the views is explained');
 is( missing('Tables', q{SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid = 'tidemark.dead_letters'::regclass}),
 	'', 'and of the dead letters');

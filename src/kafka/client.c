@@ -124,15 +124,21 @@ must_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 		elog(ERROR, "could not set %s: %s", name, error);
 }
 
+static void
+must_set_all(rd_kafka_conf_t *conf, const char *const *pairs)
+{
+	for (; pairs && *pairs; pairs += 2)
+		must_set(conf, pairs[0], pairs[1]);
+}
+
 /* Defaults first, then what the user says, then what this extension promises. */
 static void
 configure(rd_kafka_conf_t *conf, rd_kafka_type_t type, Oid foreign_table, Oid userid,
-		  const char *const *defaults)
+		  const char *const *defaults, const char *const *forced)
 {
 	must_set(conf, "client.id", "tidemark");
 	must_set(conf, "allow.auto.create.topics", "false");
-	for (; *defaults; defaults += 2)
-		must_set(conf, defaults[0], defaults[1]);
+	must_set_all(conf, defaults);
 
 	kafka_properties_apply(conf, type, foreign_table, userid);
 
@@ -152,17 +158,19 @@ configure(rd_kafka_conf_t *conf, rd_kafka_type_t type, Oid foreign_table, Oid us
 		must_set(conf, "enable.idempotence", "true");
 		must_set(conf, "acks", "all");
 	}
+	must_set_all(conf, forced);
 }
 
 /* The configuration, or the error that PostgreSQL raises for it; it is then freed. */
 static rd_kafka_conf_t *
-make_configuration(rd_kafka_type_t type, Oid foreign_table, Oid userid, const char *const *defaults)
+make_configuration(rd_kafka_type_t type, Oid foreign_table, Oid userid, const char *const *defaults,
+				   const char *const *forced)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
 	PG_TRY();
 	{
-		configure(conf, type, foreign_table, userid, defaults);
+		configure(conf, type, foreign_table, userid, defaults, forced);
 	}
 	PG_CATCH();
 	{
@@ -175,7 +183,7 @@ make_configuration(rd_kafka_type_t type, Oid foreign_table, Oid userid, const ch
 
 void
 client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid userid,
-			const char *const *defaults)
+			const char *const *defaults, const char *const *forced)
 {
 	TopicOptions options;
 	rd_kafka_conf_t *conf;
@@ -190,7 +198,7 @@ client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid us
 		exit_hooked = true;
 	}
 
-	conf = make_configuration(type, foreign_table, userid, defaults);
+	conf = make_configuration(type, foreign_table, userid, defaults, forced);
 	client->handle = rd_kafka_new(type, conf, error, sizeof(error));
 	if (client->handle == NULL)
 	{

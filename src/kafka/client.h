@@ -38,11 +38,11 @@ typedef struct KafkaClient
 /*
  * Makes the handle in the current context, whose reset or deletion frees it, as does the end of the
  * process. defaults is pairs of property and value, ended by NULL, that hold unless the user's
- * options say otherwise. Raises an error for options that librdkafka does not take; does not wait
+ * options say otherwise; forced (NULL: none) is such pairs that hold whatever they say. Raises an error for options that librdkafka does not take; does not wait
  * for the broker.
  */
 extern void client_open(KafkaClient *client, rd_kafka_type_t type, Oid foreign_table, Oid userid,
-						const char *const *defaults);
+						const char *const *defaults, const char *const *forced);
 extern void client_close(KafkaClient *client);
 
 /* Hands on what is in the events queue: logs, complaints, delivery reports. Never waits. */

@@ -105,7 +105,8 @@ kafka_consumer_open(Oid foreign_table, Oid userid)
 	consumer->has_group = kafka_property_given(foreign_table, userid, "group.id");
 	consumer->client.owner = consumer;
 	consumer->client.before_close = release_everything;
-	client_open(&consumer->client, RD_KAFKA_CONSUMER, foreign_table, userid, consumer_defaults);
+	client_open(&consumer->client, RD_KAFKA_CONSUMER, foreign_table, userid, consumer_defaults,
+				NULL);
 	consumer->records = rd_kafka_queue_new(consumer->client.handle);
 	client_watch_queue(&consumer->client, consumer->records);
 	return consumer;

@@ -8,7 +8,7 @@
  * message.timeout.ms, so that a flush ends.
  *
  * What does not follow is a transaction: records that were acknowledged before an error, or before
- * a ROLLBACK, stay in the topic.
+ * a ROLLBACK, stay in the topic. A producer that was opened for transactions has them (transaction.c).
  *
  * Memory is bounded by librdkafka's queue (queue.buffering.max.kbytes); acknowledgements are
  * counted as they come in, in this process's own thread.
@@ -63,15 +63,36 @@ count_reports(void *owner, rd_kafka_event_t *reports)
 	}
 }
 
-KafkaProducer *
-kafka_producer_open(Oid foreign_table, Oid userid)
+static KafkaProducer *
+open_producer(Oid foreign_table, Oid userid, const char *const *forced)
 {
 	KafkaProducer *producer = palloc0(sizeof(KafkaProducer));
 
 	producer->client.owner = producer;
 	producer->client.delivered = count_reports;
-	client_open(&producer->client, RD_KAFKA_PRODUCER, foreign_table, userid, producer_defaults);
+	client_open(&producer->client, RD_KAFKA_PRODUCER, foreign_table, userid, producer_defaults,
+				forced);
 	return producer;
+}
+
+KafkaProducer *
+kafka_producer_open(Oid foreign_table, Oid userid)
+{
+	return open_producer(foreign_table, userid, NULL);
+}
+
+KafkaProducer *
+kafka_producer_open_transactional(Oid foreign_table, Oid userid, const char *transactional_id)
+{
+	const char *const forced[] = {"transactional.id", transactional_id, NULL};
+
+	return open_producer(foreign_table, userid, forced);
+}
+
+struct KafkaClient *
+kafka_producer_client(KafkaProducer *producer)
+{
+	return &producer->client;
 }
 
 void

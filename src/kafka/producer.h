@@ -34,9 +34,16 @@ typedef struct OutgoingRecord
  * the broker.
  */
 extern KafkaProducer *kafka_producer_open(Oid foreign_table, Oid userid);
+
+/* The same for transactions (transaction.h): the broker lets only the newest producer of that id go on. */
+extern KafkaProducer *kafka_producer_open_transactional(Oid foreign_table, Oid userid,
+														const char *transactional_id);
 extern void kafka_producer_close(KafkaProducer *producer);
 
 extern const char *kafka_producer_topic(KafkaProducer *producer);
+
+/* Its handle, for transaction.c. */
+extern struct KafkaClient *kafka_producer_client(KafkaProducer *producer);
 
 /* As kafka_consumer_partitions. */
 extern int kafka_producer_partitions(KafkaProducer *producer, int timeout_ms, char **error);

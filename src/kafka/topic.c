@@ -8,11 +8,17 @@
 #include "tidemark.h"
 
 #include "access/sysattr.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
 
 #include "kafka/option.h"
 #include "kafka/topic.h"
@@ -21,6 +27,29 @@
 #define ROWS_GUESS 100000
 
 PG_FUNCTION_INFO_V1(tidemark_kafka_handler);
+
+void
+topic_require(Oid relid, AclMode right)
+{
+	AclResult allowed;
+	ForeignServer *server;
+	Oid handler;
+
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a foreign table", get_rel_name(relid)),
+						errhint("A topic is a foreign table on a server of tidemark_kafka.")));
+	allowed = pg_class_aclcheck(relid, GetUserId(), right);
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
+	server = GetForeignServer(GetForeignTable(relid)->serverid);
+	handler = GetForeignDataWrapper(server->fdwid)->fdwhandler;
+	if (!OidIsValid(handler) ||
+		get_func_namespace(handler) != get_namespace_oid(TIDEMARK_SCHEMA, true))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("foreign table \"%s\" is not a Kafka topic", get_rel_name(relid)),
+						errhint("A topic is a foreign table on a server of tidemark_kafka.")));
+}
 
 void
 topic_refuse_missing(const char *topic)

@@ -22,4 +22,7 @@ extern void topic_explain(Oid foreign_table, ExplainState *es);
 extern void topic_refuse_missing(const char *topic);
 extern void topic_refuse_answer(const char *doing, const char *topic, const char *reason);
 
+/* An error unless the relation is a topic and the user has that right on it. */
+extern void topic_require(Oid relid, AclMode right);
+
 #endif

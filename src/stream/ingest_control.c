@@ -1,5 +1,5 @@
 /*
- * ingest_control.c: what a user says of an ingestion: start, stop, pause, resume, wait, and how is it.
+ * ingest_control.c: what a user says of an ingestion: start, stop, pause, resume, wait.
  *
  * These functions only change what the catalogue says should be; the processes follow when the change
  * has committed (worker/maintainer.c). Yet nothing more has to be waited for: a batch locks the
@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "kafka/consumer.h"
+#include "kafka/topic.h"
 #include "worker/slots.h"
 #include "worker/worker.h"
 
@@ -44,7 +45,6 @@ PG_FUNCTION_INFO_V1(tidemark_stop_ingest);
 PG_FUNCTION_INFO_V1(tidemark_pause_ingest);
 PG_FUNCTION_INFO_V1(tidemark_resume_ingest);
 PG_FUNCTION_INFO_V1(tidemark_wait_until_ingested);
-PG_FUNCTION_INFO_V1(tidemark_ingest_workers);
 PG_FUNCTION_INFO_V1(tidemark_wake_workers);
 
 /* ---- checks ---- */
@@ -59,29 +59,6 @@ check_stream(Oid relid)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not a stream", get_rel_name(relid)),
 				 errhint("Make it one with tidemark.create_stream(table, event_time_column, …).")));
-}
-
-static void
-check_topic(Oid relid)
-{
-	AclResult allowed;
-	ForeignServer *server;
-	Oid handler;
-
-	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a foreign table", get_rel_name(relid)),
-						errhint("A topic is a foreign table on a server of tidemark_kafka.")));
-	allowed = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
-	if (allowed != ACLCHECK_OK)
-		aclcheck_error(allowed, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
-	server = GetForeignServer(GetForeignTable(relid)->serverid);
-	handler = GetForeignDataWrapper(server->fdwid)->fdwhandler;
-	if (!OidIsValid(handler) ||
-		get_func_namespace(handler) != get_namespace_oid(TIDEMARK_SCHEMA, true))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("foreign table \"%s\" is not a Kafka topic", get_rel_name(relid)),
-						errhint("A topic is a foreign table on a server of tidemark_kafka.")));
 }
 
 static void
@@ -174,7 +151,7 @@ tidemark_start_ingest(PG_FUNCTION_ARGS)
 
 	tidemark_require_preload("start_ingest");
 	check_stream(stream);
-	check_topic(topic);
+	topic_require(topic, ACL_SELECT);
 	check_event_time(topic, stream);
 	values[0] = ObjectIdGetDatum(topic);
 	values[1] = ObjectIdGetDatum(stream);
@@ -437,79 +414,4 @@ tidemark_wait_until_ingested(PG_FUNCTION_ARGS)
 		wait_a_little(LOOK_EVERY_MS);
 	}
 	PG_RETURN_VOID();
-}
-
-/* ---- how is it ---- */
-
-static const char *
-state_name(IngestState state)
-{
-	switch (state)
-	{
-		case INGEST_STARTING:
-			return "starting";
-		case INGEST_RUNNING:
-			return "running";
-		case INGEST_WAITING_FOR_BROKER:
-			return "waiting for broker";
-		case INGEST_WAITING_FOR_TOPIC:
-			return "waiting for topic";
-		case INGEST_ERROR:
-			return "error";
-	}
-	return "unknown";
-}
-
-static void
-put_worker(ReturnSetInfo *result, const WorkerSlot *slot, int pid)
-{
-	const IngestProgress *progress = &slot->progress;
-	Datum values[8] = {0};
-	bool nulls[8] = {false};
-
-	values[0] = Int32GetDatum(slot->ingest);
-	values[1] = Int32GetDatum(pid);
-	nulls[1] = pid == 0;
-	values[2] = CStringGetTextDatum(state_name(progress->state));
-	values[3] = Int64GetDatum(progress->lag_records);
-	nulls[3] = progress->lag_records < 0;
-	values[4] = Float8GetDatum(progress->lag_seconds);
-	nulls[4] = progress->lag_records < 0;
-	values[5] = Float8GetDatum(progress->records_per_second);
-	values[6] = CStringGetTextDatum(progress->error);
-	nulls[6] = progress->error[0] == '\0';
-	values[7] = TimestampTzGetDatum(progress->error_at);
-	nulls[7] = nulls[6];
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-static bool
-may_see(const WorkerSlot *slot)
-{
-	Oid owner = relation_owner(slot->stream);
-
-	return (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner)) ||
-		   has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
-}
-
-/* The ingest workers of this database that the user may see; under tidemark.ingest_status. */
-Datum
-tidemark_ingest_workers(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; worker_shared && i < worker_shared->nslots; i++)
-	{
-		WorkerSlot slot;
-		int pid;
-
-		LWLockAcquire(&worker_shared->lock, LW_SHARED);
-		slot = worker_shared->slots[i];
-		pid = slot.proc ? slot.proc->pid : 0;
-		LWLockRelease(&worker_shared->lock);
-		if (slot.kind == WORKER_INGEST && slot.database == MyDatabaseId && may_see(&slot))
-			put_worker(result, &slot, pid);
-	}
-	return (Datum) 0;
 }

@@ -6,7 +6,7 @@
  * processor time that it takes with a btree. A btree is the choice where rows come in no order.
  *
  * A BRIN index does not cover the newest pages before they are summarized; every slice would read them all.
- * Autovacuum does it (autosummarize) within its minute; the maintainer does it while it is at it.
+ * Autovacuum does it (autosummarize) within its minute; the maintainer does it between its steps, range by range as they fill.
  */
 #include "tidemark.h"
 
@@ -104,32 +104,57 @@ time_index_text(Oid relid, AttrNumber attnum)
 typedef struct Summarized
 {
 	Oid index;		   /* hash key */
-	BlockNumber pages; /* of the table when it was done last */
+	Oid filenode;	   /* of the index; another one: it has been emptied or made anew */
+	BlockNumber pages; /* of the table, in whole ranges, that have been summarized */
 } Summarized;
 
-/* Has the table grown by a range since the index was summarized last? Then it is now. */
-static bool
-has_grown(Oid table, Oid index)
+static Summarized *
+summarized_entry(Oid index)
 {
-	static HTAB *done = NULL;
-	Relation rel = relation_open(table, AccessShareLock);
-	BlockNumber pages = RelationGetNumberOfBlocks(rel);
+	static HTAB *entries = NULL;
 	Summarized *entry;
 	bool found;
-	bool grown;
 
-	relation_close(rel, NoLock);
-	if (done == NULL)
+	if (entries == NULL)
 	{
 		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(Summarized)};
 
-		done = hash_create("tidemark summarized indexes", 16, &control, HASH_ELEM | HASH_BLOBS);
+		entries = hash_create("tidemark summarized indexes", 16, &control, HASH_ELEM | HASH_BLOBS);
 	}
-	entry = hash_search(done, &index, HASH_ENTER, &found);
-	grown = !found || pages >= entry->pages + PAGES_PER_RANGE || pages < entry->pages;
-	if (grown)
-		entry->pages = pages;
-	return grown;
+	entry = hash_search(entries, &index, HASH_ENTER, &found);
+	if (!found)
+		entry->filenode = InvalidOid;
+	return entry;
+}
+
+/*
+ * Summarizes the ranges of a table that have become full since. The one that is being filled is left alone: each row
+ * that comes into a summarized range costs its writer a look at the summary.
+ */
+static void
+summarize_index(Oid table, Oid index_oid)
+{
+	Summarized *entry = summarized_entry(index_oid);
+	Relation rel = relation_open(table, AccessShareLock);
+	Relation index = index_open(index_oid, AccessShareLock);
+	BlockNumber range = BrinGetPagesPerRange(index);
+	BlockNumber full = RelationGetNumberOfBlocks(rel) / range * range;
+	Oid filenode = index->rd_rel->relfilenode;
+	bool anew = entry->filenode != filenode || full < entry->pages;
+
+	index_close(index, NoLock);
+	relation_close(rel, NoLock);
+	/* VACUUM has the lock for long, and summarizes too */
+	if ((!anew && full == entry->pages) ||
+		!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
+		return;
+	if (anew)
+		(void) DirectFunctionCall1(brin_summarize_new_values, ObjectIdGetDatum(index_oid));
+	for (BlockNumber page = entry->pages; !anew && page < full; page += range)
+		(void) DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index_oid),
+								   Int64GetDatum(page));
+	entry->filenode = filenode;
+	entry->pages = full;
 }
 
 static void
@@ -138,16 +163,7 @@ summarize_table(Oid table, AttrNumber attnum)
 	ListCell *cell;
 
 	foreach (cell, time_indexes(table, attnum, BRIN_AM_OID))
-	{
-		Oid index = lfirst_oid(cell);
-
-		if (!has_grown(table, index))
-			continue;
-		/* VACUUM has the lock for long, and summarizes too */
-		if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
-			continue;
-		(void) DirectFunctionCall1(brin_summarize_new_values, ObjectIdGetDatum(index));
-	}
+		summarize_index(table, lfirst_oid(cell));
 }
 
 void

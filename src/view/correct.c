@@ -35,6 +35,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "view/change_log.h"
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
@@ -107,9 +108,13 @@ static int64
 recompute(const ContinuousView *view, const Shape *shape, Query *batch, const List *keys,
 		  Ticks from, Ticks to)
 {
-	int64 deleted = materialised_delete(view, shape->stream.time_type, from, to, keys);
+	Oid type = shape->stream.time_type;
+	Tuplestorestate *gone = change_log_begin(view);
+	int64 deleted = materialised_delete(view, type, from, to, keys, gone);
+	int64 appended = materialised_append(view, shape, copyObject(batch), from, to);
 
-	return (int64) materialised_append(view, shape, copyObject(batch), from, to) - deleted;
+	change_log_end(view, gone, type, from, to, keys);
+	return appended - deleted;
 }
 
 /* What was written, that a view is corrected for. */
@@ -154,6 +159,17 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	return change;
 }
 
+/* Deletes the rows from an event time on; returns how many. */
+static int64
+delete_all(const ContinuousView *view, Oid time_type, Ticks from)
+{
+	Tuplestorestate *gone = change_log_begin(view);
+	int64 deleted = materialised_delete(view, time_type, from, TICKS_MAX, NIL, gone);
+
+	change_log_end(view, gone, time_type, from, TICKS_MAX, NIL);
+	return deleted;
+}
+
 /* Nothing is materialised any more: the live tail is everything. */
 static void
 start_anew(const ContinuousView *view, const Frontier *frontier)
@@ -161,7 +177,7 @@ start_anew(const ContinuousView *view, const Frontier *frontier)
 	Stream stream;
 
 	if (stream_lookup(view->stream, &stream))
-		(void) materialised_delete(view, stream.time_type, TICKS_MIN, TICKS_MAX, NIL);
+		(void) delete_all(view, stream.time_type, TICKS_MIN);
 	materialised_corrected(view->relid, TICKS_MIN, -frontier->rows, NULL, 0);
 }
 
@@ -249,7 +265,7 @@ retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorD
 {
 	Oid type = shape->stream.time_type;
 	Ticks start = shape->keyed ? TICKS_MIN : from;
-	int64 deleted = materialised_delete(view, type, start, TICKS_MAX, NIL);
+	int64 deleted = delete_all(view, type, start);
 
 	materialised_corrected(view->relid, ticks_minus(start, 1), -deleted, NULL, 0);
 	ereport(WARNING,
@@ -312,6 +328,7 @@ correct_truncated(Oid relid)
 
 	if (!begin_correction(relid, &view, &frontier))
 		return;
+	change_log_truncated(&view);
 	materialised_truncate(&view);
 	materialised_corrected(relid, frontier.frontier, -frontier.rows, NULL, 0);
 	PopActiveSnapshot();

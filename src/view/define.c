@@ -280,6 +280,8 @@ make_batch(Oid relid, const ContinuousView *view)
 
 	frontier_lock_view(relid);
 	tables = lcons_oid(view->mat, view_states(relid));
+	if (OidIsValid(view->changes))
+		tables = lappend_oid(tables, view->changes);
 	(void) catalog_execute("DELETE FROM tidemark.view WHERE relid = $1", 1, types, values, NULL);
 	(void) catalog_execute("DELETE FROM tidemark.frontier WHERE relid = $1", 1, types, values,
 						   NULL);
@@ -299,6 +301,11 @@ tidemark_make_batch(PG_FUNCTION_ARGS)
 	if (!view_lookup(relid, &view))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("view \"%s\" is not continuous", RelationGetRelationName(rel))));
+	if (OidIsValid(view.changes))
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("view \"%s\" has sinks", RelationGetRelationName(rel)),
+						errdetail("They send what is materialised of it."),
+						errhint("tidemark.sinks lists them; tidemark.stop_sink ends one.")));
 	make_batch(relid, &view);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

@@ -191,7 +191,8 @@ merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int 
 static int64
 take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier)
 {
-	int64 deleted = materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL);
+	int64 deleted =
+		materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
 
 	CommandCounterIncrement();
 	return keyed_append(view, keyed, TICKS_MIN, frontier) - deleted;

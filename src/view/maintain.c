@@ -53,6 +53,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "view/change_log.h"
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
@@ -60,6 +61,7 @@
 #include "view/materialised.h"
 #include "view/over_operator.h"
 #include "view/slice.h"
+#include "worker/worker.h"
 
 /* About how many rows of a stream a step reads; incremental ones are that many times shorter: they read no lookback, and sort in less memory. */
 #define ROWS_PER_STEP 500000
@@ -68,9 +70,12 @@
 /* A step of several views is shorter: their locks are held for all of it. But not much: each step has its costs. */
 #define TOGETHER_STEPS 5
 
+/* With more rows than these since the last look, the next one follows at once: each row that waits is one more in the live tail. */
+#define BUSY_ROWS 10000
+
 /* ms between looks while nothing tells us of changes, and while waiting for writers. */
 #define IDLE_MS 1000
-#define WAITING_MS 20
+#define WAITING_MS 5
 
 /* ms until a stream whose watermark could not be found is looked at again, and one with a view that failed; how long a step waits for a lock. */
 #define FAILED_MS 10000
@@ -94,8 +99,10 @@ typedef struct Progress
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
 	List *views; /* that may go there: their materialised tables' OIDs; worker's context */
 	bool failed; /* a view's step did, since the last look */
+	double rows; /* about, that the stream had at the last look */
+	bool busy;	 /* many of them had come since the one before */
 	TimestampTz next_look; /* not before then */
-	Ticks step;			   /* a step goes no further than this, 0: not known yet */
+	Ticks step;			   /* a step goes no further than this */
 	Ticks start;		   /* the stream's least event time when step was set */
 } Progress;
 
@@ -203,7 +210,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 
 	if (!stream_lookup(PG_GETARG_OID(0), &stream))
 		PG_RETURN_NULL();
-	now = current_watermark(&stream, stream_watermark(stream.relid));
+	now = current_watermark(&stream, stream_watermark(stream.relid, NULL));
 	limit = advance_limit(PG_GETARG_BOOL(1), &now);
 	if (limit == TICKS_MIN)
 		PG_RETURN_NULL();
@@ -214,7 +221,7 @@ tidemark_current_watermark(PG_FUNCTION_ARGS)
 static Watermark
 advance_watermark(const Stream *stream)
 {
-	Watermark old = stream_watermark(stream->relid);
+	Watermark old = stream_watermark(stream->relid, NULL);
 	Watermark now = current_watermark(stream, old);
 	Oid types[] = {OIDOID, INT8OID, INT8OID};
 	Datum values[] = {ObjectIdGetDatum(stream->relid), Int64GetDatum(now.watermark),
@@ -357,6 +364,22 @@ estimated_rows(Oid stream)
 	return rows;
 }
 
+/* The stream's least event time, where its views begin: as known from one that has, or looked for. */
+static Ticks
+find_start(const Progress *progress, const Stream *stream)
+{
+	Oid types[] = {stream->time_type};
+	Datum values[] = {event_time_datum(stream->time_type, TICKS_MIN)};
+	Ticks start = progress->target;
+	StreamSpan span;
+
+	if (stream_span(stream->relid, &span))
+		return span.first;
+	(void) select_ticks(relation_owner(stream->relid), stream_query(stream, "min", "> $1"), 1,
+						types, values, stream->time_type, &start);
+	return start;
+}
+
 /*
  * How long a stretch of event time holds about ROWS_PER_STEP rows, if they are spread evenly: a guess that only the
  * number of steps depends on.
@@ -364,27 +387,28 @@ estimated_rows(Oid stream)
 static void
 set_step(Progress *progress, const Stream *stream)
 {
-	Oid types[] = {stream->time_type};
-	Datum values[] = {event_time_datum(stream->time_type, TICKS_MIN)};
-	char *sql = stream_query(stream, "min", "> $1");
-	double rows = estimated_rows(stream->relid);
 	double span;
 
-	progress->start = progress->target;
-	(void) select_ticks(relation_owner(stream->relid), sql, 1, types, values, stream->time_type,
-						&progress->start);
+	progress->start = find_start(progress, stream);
 	span = (double) progress->target - (double) progress->start;
 	progress->step = TICKS_MAX;
-	if (rows > ROWS_PER_STEP)
-		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / rows, 1), 9e18);
+	if (progress->rows > ROWS_PER_STEP)
+		progress->step = (Ticks) Min(Max(span * ROWS_PER_STEP / progress->rows, 1), 9e18);
+}
+
+static void
+count_rows(Progress *progress)
+{
+	double rows = estimated_rows(progress->stream);
+
+	progress->busy = rows > progress->rows + BUSY_ROWS;
+	progress->rows = rows;
 }
 
 /* How far the next step, one of so many in the time of a long one, goes from this frontier to its target. */
 static Ticks
 step_target(const Progress *progress, Ticks frontier, Ticks target, int parts)
 {
-	if (progress->step == 0)
-		return target;
 	return Min(target, ticks_plus(Max(frontier, progress->start), Max(progress->step / parts, 1)));
 }
 
@@ -415,6 +439,8 @@ look(Progress *progress, MemoryContext worker_context)
 	Backlog backlog;
 
 	progress->reached = nothing;
+	progress->busy = false;
+	worker_move_begins(progress->stream);
 	begin_step();
 	frontier_lock_tables(progress->stream);
 	if (stream_lookup(progress->stream, &stream) && stream_is_watched(progress->stream))
@@ -426,8 +452,8 @@ look(Progress *progress, MemoryContext worker_context)
 		int n = 0;
 
 		progress->target = backlog.limit;
-		if (backlog.from == TICKS_MIN)
-			set_step(progress, &stream);
+		count_rows(progress);
+		set_step(progress, &stream);
 		list_views(progress, worker_context);
 		frontier_publish(progress->stream, progress->target);
 		writers = frontier_writers(progress->stream);
@@ -438,6 +464,8 @@ look(Progress *progress, MemoryContext worker_context)
 		progress->phase = PHASE_WAITING;
 	}
 	end_step();
+	if (progress->phase == PHASE_IDLE)
+		worker_move_ended(progress->stream);
 }
 
 /* WAITING: strikes out the writers that have ended. */
@@ -548,6 +576,7 @@ run_step(Step *step, const Progress *progress, const SharedSlices *slices)
 								   step->to);
 		step->moved = grid_end(&step->shape.grid, step->shape.stream.time_type, step->to);
 	}
+	change_log_appended(&step->view, &step->frontier, step->shape.stream.time_type, step->moved);
 	materialised_moved(step->relid, step->moved, rows);
 	if (from == TICKS_MIN)
 		materialised_begins(step->relid, Min(progress->start, step->to));
@@ -873,6 +902,7 @@ try_group(ViewGroup *group, Progress *progress, bool *arrived)
 	return list_concat_copy(group->stepped, group->failed);
 }
 
+/* The stream's time index, for the steps that follow and for who reads beside them. */
 static void
 summarize(Oid relid)
 {
@@ -903,6 +933,8 @@ append(Progress *progress)
 		groups = add_to_group(groups, lfirst_oid(cell), progress);
 	end_step();
 	MemoryContextSwitchTo(round_context);
+	summarize(progress->stream);
+	MemoryContextSwitchTo(round_context);
 	foreach (cell, groups)
 		done = list_concat(done, try_group(lfirst(cell), progress, &arrived));
 	foreach (cell, views)
@@ -913,11 +945,14 @@ append(Progress *progress)
 	}
 	if (arrived)
 	{
-		summarize(progress->stream);
-		MemoryContextSwitchTo(round_context);
+		worker_move_ended(progress->stream);
 		progress->phase = PHASE_IDLE;
-		progress->next_look = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(), progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
+		progress->next_look = GetCurrentTimestamp();
+		if (progress->failed || !progress->busy)
+			progress->next_look = TimestampTzPlusMilliseconds(
+				progress->next_look,
+				progress->failed ? FAILED_STEP_MS : tidemark_maintain_interval);
+		progress->busy &= !progress->failed;
 		progress->failed = false;
 	}
 }
@@ -947,7 +982,7 @@ attend(Progress *progress, MemoryContext worker_context)
 		case PHASE_APPENDING:
 			return 0;
 		default:
-			return IDLE_MS;
+			return progress->busy ? 0 : IDLE_MS;
 	}
 }
 
@@ -969,6 +1004,7 @@ try_attend(Progress *progress, MemoryContext worker_context)
 		wait = error ? FAILED_MS : IDLE_MS;
 		if (error)
 			log_error(error);
+		worker_move_ended(progress->stream);
 		progress->phase = PHASE_IDLE;
 		progress->next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
 	}

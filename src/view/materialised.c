@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "view/answer.h"
+#include "view/change_log.h"
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
@@ -277,32 +278,45 @@ append_key_condition(StringInfo sql, const KeyValues *key, int parameter)
 	appendStringInfoChar(sql, ')');
 }
 
-uint64
-materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
-					const List *keys)
+MaterialisedRows
+materialised_rows(const ContinuousView *view, Oid time_type, Ticks from, Ticks to, const List *keys)
 {
 	int n = 2 + list_length(keys);
-	Oid *types = palloc(n * sizeof(Oid));
-	Datum *values = palloc(n * sizeof(Datum));
+	MaterialisedRows rows = {.n = n};
 	StringInfoData sql;
 	ListCell *cell;
 
-	types[0] = types[1] = time_type;
-	values[0] = event_time_datum(time_type, from);
-	values[1] = event_time_datum(time_type, to);
+	rows.types = palloc(n * sizeof(Oid));
+	rows.values = palloc(n * sizeof(Datum));
+	rows.types[0] = rows.types[1] = time_type;
+	rows.values[0] = event_time_datum(time_type, from);
+	rows.values[1] = event_time_datum(time_type, to);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
+	appendStringInfo(&sql, "%s.%s WHERE c%d BETWEEN $1 AND $2", TIDEMARK_DATA_SCHEMA,
 					 quote_identifier(get_rel_name(view->mat)), view->time_attnum);
 	foreach (cell, keys)
 	{
 		const KeyValues *key = lfirst(cell);
 		int i = 2 + foreach_current_index(cell);
 
-		types[i] = key->array_type;
-		values[i] = key->values;
+		rows.types[i] = key->array_type;
+		rows.values[i] = key->values;
 		append_key_condition(&sql, key, i + 1);
 	}
-	return catalog_execute(sql.data, n, types, values, NULL);
+	rows.from_where = sql.data;
+	return rows;
+}
+
+uint64
+materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
+					const List *keys, Tuplestorestate *gone)
+{
+	MaterialisedRows rows = materialised_rows(view, time_type, from, to, keys);
+	char *sql = psprintf("DELETE FROM %s%s", rows.from_where, gone ? " RETURNING *" : "");
+
+	if (gone)
+		return change_log_keep(sql, &rows, gone);
+	return catalog_execute(sql, rows.n, rows.types, rows.values, NULL);
 }
 
 void
@@ -356,7 +370,8 @@ materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *insert
 
 	/* unknown || known would be known */
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
-						   "corrections = corrections + 1, saved = NULL, "
+						   "corrections = corrections + 1, saved = NULL, logged_to = "
+						   "greatest(logged_to, frontier), "
 						   "late = CASE WHEN late IS NOT NULL AND $4 IS NOT NULL AND frontier = $2 "
 						   "AND cardinality(late || $4) <= $5 THEN late || $4 END "
 						   "WHERE relid = $1",

@@ -7,6 +7,7 @@
 #include "access/tupdesc.h"
 #include "catalog.h"
 #include "tcop/dest.h"
+#include "utils/tuplestore.h"
 #include "view/shape.h"
 
 /*
@@ -41,9 +42,21 @@ extern uint64 materialised_receive(const ContinuousView *view, MaterialisedSourc
 extern uint64 materialised_append(const ContinuousView *view, const Shape *shape, Query *batch,
 								  Ticks from, Ticks to);
 
-/* Deletes the rows with event times in [from, to] and these keys (of keys.h; NIL: all); returns how many. */
+/* The rows with event times in [from, to] and these keys (of keys.h; NIL: all), as a part of a statement with parameters. */
+typedef struct MaterialisedRows
+{
+	char *from_where; /* "schema.table WHERE …" */
+	int n;
+	Oid *types;
+	Datum *values;
+} MaterialisedRows;
+
+extern MaterialisedRows materialised_rows(const ContinuousView *view, Oid time_type, Ticks from,
+										  Ticks to, const List *keys);
+
+/* Deletes these rows; returns how many. They are kept in gone (of change_log.h), unless it is NULL. */
 extern uint64 materialised_delete(const ContinuousView *view, Oid time_type, Ticks from, Ticks to,
-								  const List *keys);
+								  const List *keys, Tuplestorestate *gone);
 
 /* Empties it at once, for all snapshots. */
 extern void materialised_truncate(const ContinuousView *view);

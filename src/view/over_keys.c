@@ -214,18 +214,16 @@ key_matches(OverKeys *keys, const OverKeyState *key)
 	return true;
 }
 
-/* Sets the probe to the row's key; returns its hash. */
 static uint32
-set_probe(OverKeys *keys, TupleTableSlot *row)
+hash_probe(const OverKeys *keys)
 {
 	uint32 hash = 0;
 
 	for (int i = 0; i < keys->nkeys; i++)
 	{
 		KeyColumn *column = &keys->columns[i];
-		NullableDatum *value = &keys->probe[i];
+		const NullableDatum *value = &keys->probe[i];
 
-		value->value = slot_getattr(row, column->column, &value->isnull);
 		hash = pg_rotate_left32(hash, 1);
 		if (!value->isnull)
 			hash ^=
@@ -266,8 +264,9 @@ make_key(OverKeys *keys)
 	return key;
 }
 
-OverKeyState *
-over_keys_find(OverKeys *keys, TupleTableSlot *row)
+/* The key that is in the probe; made if there is none. */
+static OverKeyState *
+find_key(OverKeys *keys)
 {
 	KeyEntry *entry;
 	uint32 hash;
@@ -279,7 +278,7 @@ over_keys_find(OverKeys *keys, TupleTableSlot *row)
 			keys->only = make_key(keys);
 		return keys->only;
 	}
-	hash = set_probe(keys, row);
+	hash = hash_probe(keys);
 	entry = keytable_insert_hash(keys->table, NULL, hash, &found);
 	if (!found)
 	{
@@ -287,6 +286,14 @@ over_keys_find(OverKeys *keys, TupleTableSlot *row)
 		entry->key->hash = hash;
 	}
 	return entry->key;
+}
+
+OverKeyState *
+over_keys_find(OverKeys *keys, TupleTableSlot *row)
+{
+	for (int i = 0; i < keys->nkeys; i++)
+		keys->probe[i].value = slot_getattr(row, keys->columns[i].column, &keys->probe[i].isnull);
+	return find_key(keys);
 }
 
 /* ---- moving ------------------------------------------------------------------------------------- */
@@ -540,6 +547,26 @@ over_keys_save(OverKeys *keys, OverKeyWriter *writer)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 	return saved;
+}
+
+void
+over_keys_load(OverKeys *keys, const NullableDatum *values, const Datum *states, int64 rows,
+			   const ItemPointerData *tid)
+{
+	OverKeyState *key;
+
+	memcpy(keys->probe, values, keys->nkeys * sizeof(NullableDatum));
+	key = find_key(keys);
+	key->rows = rows;
+	key->saved = *tid;
+	for (int i = 0; i < keys->nfunctions; i++)
+	{
+		SlidingAggregate *method = keys->functions[i].method;
+
+		sliding_free(method, key->state[i]);
+		key->state[i] =
+			sliding_load(method, (bytea *) PG_DETOAST_DATUM_PACKED(states[i]), keys->context);
+	}
 }
 
 void

@@ -62,6 +62,13 @@ struct OverKeyWriter
 /* Writes what has changed. False if a state can't be saved. Leaves garbage in the current context. */
 extern bool over_keys_save(OverKeys *keys, OverKeyWriter *writer);
 
+/*
+ * A key as over_keys_save has written it to that row: takes it in, in the place of what is there of that key. The states' bytes may
+ * be toasted.
+ */
+extern void over_keys_load(OverKeys *keys, const NullableDatum *values, const Datum *states,
+						   int64 rows, const ItemPointerData *tid);
+
 /* Nothing is written any more: all keys are to be. */
 extern void over_keys_unsaved(OverKeys *keys);
 

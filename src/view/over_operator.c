@@ -22,13 +22,15 @@
  * rows were inserted and nothing else, those of the rows' keys only (view/keys.c).
  *
  * A step changes the states before its transaction commits. If that does not happen, they are thrown away: `settled` is set when it
- * has. Nothing survives the process, and nothing needs to.
+ * has. Nothing survives the process, and nothing needs to: the next one begins with the states that were saved for readers
+ * (over_state.c), and the rows that have entered and left since; or, where there are none, with a slice.
  */
 #include "tidemark.h"
 
 #include "access/xact.h"
 #include "aggregate/peer_group.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -264,6 +266,9 @@ typedef struct Step
 	bool
 		late; /* rows came late since the last step: the states of these keys have to be made anew */
 	List *late_keys;
+	Ticks
+		saved; /* the operator has no states, but there are saved ones for that event time; TICKS_MIN: none */
+	bool silent;	/* rows give no results: the view has them */
 	bool too_large; /* it ends at `to`, which is less far than was asked for */
 
 	MemoryContext context;
@@ -485,6 +490,8 @@ pass_row(Step *step, int stage, const Row *row)
 		hold_row(step, step->stages[stage], row);
 		return;
 	}
+	if (step->silent)
+		return;
 	set_values(step, row);
 	over_output_put(step->output, step->values, step->nulls);
 }
@@ -726,6 +733,37 @@ advance(Step *step)
 	end_scans(step);
 }
 
+/* Takes in the states as they were saved, and brings them to the frontier. */
+static void
+restore(Step *step)
+{
+	Operator *op = step->op;
+	const SharedSlices *slices = step->slices;
+	Ticks from = step->from;
+	Ticks to = step->to;
+
+	for (int i = 0; i < op->nframes; i++)
+		over_state_load(list_nth(op->window->frames, i), list_nth_oid(op->tables, i), op->keys[i],
+						&op->filenodes[i]);
+	ereport(DEBUG1, (errmsg_internal(
+						"windows of \"%s\" go on from saved states, %lld ticks before its frontier",
+						get_rel_name(op->relid), (long long) (from - step->saved))));
+	if (step->saved == from)
+		return;
+	step->slices = NULL;
+	step->from = step->saved;
+	step->to = from;
+	step->silent = true;
+	advance(step);
+	step->silent = false;
+	step->slices = slices;
+	step->from = from;
+	step->to = to;
+	/* places for rows are of the head's row type, which is gone with it */
+	for (int i = 0; i < step->nstages; i++)
+		memset(step->stages[i]->held, 0, sizeof(step->stages[i]->held));
+}
+
 /* The source of the rows for the materialised table. */
 static void
 produce(DestReceiver *receiver, void *arg)
@@ -745,7 +783,9 @@ produce(DestReceiver *receiver, void *arg)
 	make_row(step, &step->row);
 	make_stages(step);
 	step->output = over_output_begin(op->window, receiver);
-	if (op->frontier != step->from || step->late)
+	if (step->saved != TICKS_MIN)
+		restore(step);
+	else if (op->frontier != step->from || step->late)
 		rebuild(step);
 	if (!step->too_large)
 		advance(step);
@@ -808,10 +848,11 @@ set_too_large(Operator *op)
 
 /*
  * The catalogue has moved on without the states. Where rows were inserted and nothing else, the keys that they
- * have are found; otherwise there is nothing to go on from.
+ * have are found; otherwise there is nothing to go on from but what was saved since.
  */
 static void
-catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batch)
+catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batch,
+		 const Frontier *frontier)
 {
 	Operator *op = step->op;
 	Ticks *times;
@@ -824,8 +865,11 @@ catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batc
 		step->late_keys =
 			keys_at(batch, shape, relation_owner(view->relid), times, n, false, &none);
 	step->late = step->late_keys != NIL && !none;
-	if (step->late_keys == NIL)
-		empty(op);
+	if (step->late_keys != NIL)
+		return;
+	empty(op);
+	if (frontier->mat == view->mat && list_length(op->tables) == op->nframes)
+		step->saved = frontier->saved;
 }
 
 bool
@@ -889,10 +933,11 @@ over_operator_append(const ContinuousView *view, const Shape *shape, Query *batc
 	step->op = op;
 	step->from = frontier->frontier;
 	step->to = *to;
+	step->saved = TICKS_MIN;
 	step->slices = slices;
 	op->settled = false;
 	if (op->frontier != step->from || op->corrections != frontier->corrections)
-		catch_up(step, view, shape, batch);
+		catch_up(step, view, shape, batch, frontier);
 	*rows = materialised_receive(view, produce, step);
 	*to = step->to;
 	op->frontier = step->to;

@@ -8,7 +8,7 @@
  *   rows           how many rows are in the frame
  *
  * They are written in the transaction that sets tidemark.frontier.saved, the event time for which they are right, so every snapshot
- * has states and time that fit. Only the maintainer writes them, holding the view's lock, and only keys that changed. It
+ * has states and time that fit. A maintainer that begins takes them in. Only the maintainer writes them, holding the view's lock, and only keys that changed. It
  * knows the place of each row; when the table's storage is another one (VACUUM FULL), all rows are written anew. A row is updated in place where
  * its page has room: the tables are filled by half.
  */
@@ -191,4 +191,43 @@ over_state_save(const OverFrame *frame, Oid table, OverKeys *keys, Oid *filenode
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 	return saved;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static void
+load_row(TupleTableSlot *slot, int nkeys, OverKeys *keys)
+{
+	int natts = slot->tts_tupleDescriptor->natts;
+	NullableDatum *values = palloc((nkeys + 1) * sizeof(NullableDatum));
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < nkeys; i++)
+		values[i] = (NullableDatum){slot->tts_values[i], slot->tts_isnull[i]};
+	over_keys_load(keys, values, slot->tts_values + nkeys,
+				   DatumGetInt64(slot->tts_values[natts - 1]), &slot->tts_tid);
+}
+
+void
+over_state_load(const OverFrame *frame, Oid table, OverKeys *keys, Oid *filenode)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark saved state", ALLOCSET_DEFAULT_SIZES);
+	Relation rel = table_open(table, RowExclusiveLock);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		load_row(slot, list_length(frame->keys), keys);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	*filenode = rel->rd_rel->relfilenode;
+	table_close(rel, NoLock);
 }

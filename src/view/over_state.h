@@ -15,4 +15,7 @@ extern List *over_state_create(Oid view, const OverWindow *window);
  */
 extern bool over_state_save(const OverFrame *frame, Oid table, OverKeys *keys, Oid *filenode);
 
+/* Takes in the states of a frame that its table has in the active snapshot; keys: none yet. Sets *filenode. */
+extern void over_state_load(const OverFrame *frame, Oid table, OverKeys *keys, Oid *filenode);
+
 #endif

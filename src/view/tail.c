@@ -3,7 +3,7 @@
  *
  * There are two ways to it. The slice is the batch query on the rows from the frontier less the lookback on: right for every
  * query, but it reads whole windows. The replay reads only what moved, where the maintainer has saved the states of the
- * windows:
+ * windows, but reads that several times: for windows that are shorter than the tail a slice is less.
  *
  *                saved                  newest row
  *   ──┬────────────┬───────────────────────┬──────▶ event time
@@ -21,7 +21,7 @@
  * Frames with the same keys and order share a window, so their events are sorted once. Conditions on keys go down into all of it by
  * PostgreSQL's own rules. The expressions around the windows' functions see none but the rows that the view has.
  *
- * Which of them a snapshot can go is known when the query runs: the replay has a one-time filter, the slice one
+ * Which of them a snapshot goes is known when the query runs: the replay has a one-time filter, the slice one
  * with the opposite (see tail_bounds.c). So a kept plan is right in every snapshot.
  *
  * Window functions that the reader doesn't ask for are in neither: without any, the tail is what is above the frontier, no more.
@@ -68,6 +68,8 @@ typedef struct Replay
 	Expr *until;	 /* the reader wants no rows after that; NULL: no bound */
 	List *states;	 /* OIDs of the tables of saved states, a frame each */
 	Bitmapset *used; /* numbers of the functions whose results are used */
+	int64
+		reach; /* ticks from the saved states to the newest row with which it isn't worth it any more */
 	int ninputs;
 	int nsaved; /* columns for saved states */
 } Replay;
@@ -101,18 +103,18 @@ add_end(Query *query, const ContinuousView *view, const Stream *stream, Expr *un
 				  slice_condition(operator, tail_start(view, stream->time_type, &none), until));
 }
 
-/* The batch query on the slice of the tail; unless_saved: empty where the snapshot has saved states. */
+/* The batch query on the slice of the tail; empty where the other way is gone (NULL: there is none). */
 static Query *
 slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *until,
-	  bool unless_saved)
+	  const Replay *other)
 {
 	Oid type = shape->stream.time_type;
 	Lookback none = {0};
 	SliceBounds bounds = {.output_from = tail_start(view, type, &none)};
 	Query *query;
 
-	if (unless_saved)
-		bounds.input_from = tail_slice_start(view, type, &shape->lookback);
+	if (other)
+		bounds.input_from = tail_slice_start(view, type, &shape->lookback, other->reach);
 	else if (!lookback_is_unbounded(&shape->lookback))
 		bounds.input_from = tail_start(view, type, &shape->lookback);
 	if (bounds.input_from && !shape_has_windows(batch) && !shape_has_groups(batch))
@@ -120,8 +122,9 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *
 	if (!has_lookahead(shape))
 		bounds.input_to = (Expr *) until;
 	query = slice_query(batch, shape, &bounds, false, NULL);
-	if (unless_saved)
-		add_condition(query, makeBoolExpr(NOT_EXPR, list_make1(tail_is_saved(view)), -1));
+	if (other)
+		add_condition(query,
+					  makeBoolExpr(NOT_EXPR, list_make1(tail_is_replayed(view, other->reach)), -1));
 	aggregate_swap_exact_always(query);
 	return query;
 }
@@ -248,7 +251,8 @@ row_events(const Replay *replay, Query *inputs, int64 delay, int32 op)
 static Query *
 enter_events(const Replay *replay)
 {
-	Expr *from = tail_replay_start(replay->view, replay->window->stream.time_type, 0);
+	Expr *from =
+		tail_replay_start(replay->view, replay->window->stream.time_type, 0, replay->reach);
 
 	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
 }
@@ -258,7 +262,7 @@ static Query *
 newest_query(const Replay *replay)
 {
 	Oid type = replay->window->stream.time_type;
-	Expr *from = tail_replay_start(replay->view, type, 0);
+	Expr *from = tail_replay_start(replay->view, type, 0, replay->reach);
 	Query *inputs = over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), from,
 									  replay->until);
 	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
@@ -341,7 +345,7 @@ static Query *
 leave_events(const Replay *replay, const OverFrame *frame, int32 number)
 {
 	Oid type = replay->window->stream.time_type;
-	Expr *from = tail_replay_start(replay->view, type, frame->length);
+	Expr *from = tail_replay_start(replay->view, type, frame->length, replay->reach);
 	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
 	Expr *newest_time = newest(replay, 3 + count_levels(replay->window));
 	Expr *to = tail_before(newest_time, frame->length);
@@ -660,33 +664,55 @@ most_used(const Replay *replay)
 	return most;
 }
 
-/* The tail from the saved states; NULL where the view keeps none. */
-static Query *
-replay_query(Query *batch, const ContinuousView *view, const Shape *shape, const Demand *demand)
+/*
+ * The replay reads the rows since the saved states to enter them, to find the newest, and for each frame that they leave as many
+ * others; the slice reads them once, and the lookback.
+ */
+static int64
+replay_reach(const Replay *replay, const Lookback *lookback)
 {
-	Replay replay = {.view = view, .until = demand->until, .states = view_states(view->relid)};
+	int leaving = count_leaving(replay);
+
+	if (leaving == 0 || lookback_is_unbounded(lookback))
+		return TICKS_MAX;
+	return lookback_ticks(replay->window->stream.time_type, lookback) / (1 + leaving);
+}
+
+/* Can the tail come from saved states? lookback: of what the reader asks for. */
+static bool
+prepare_replay(Replay *replay, Query *batch, const Shape *shape, const Demand *demand,
+			   const Lookback *lookback)
+{
 	UsedContext context = {0};
-	int ncolumns = list_length(batch->targetList);
 	bool has_windows;
 	const char *why;
-	Query *query;
 
-	if (replay.states == NIL)
-		return NULL;
-	replay.window = over_window_analyse(batch, shape, &has_windows, &why);
-	if (replay.window == NULL || !tables_exist(&replay))
-		return NULL;
-	columns_prune(replay.window->query, demand->columns);
-	context.window = replay.window;
-	(void) find_used((Node *) over_window_level(replay.window)->targetList, &context);
-	replay.used = context.used;
-	replay.ninputs = list_length(replay.window->inputs);
-	replay.nsaved = most_used(&replay);
+	replay->until = demand->until;
+	replay->states = view_states(replay->view->relid);
+	if (replay->states == NIL)
+		return false;
+	replay->window = over_window_analyse(batch, shape, &has_windows, &why);
+	if (replay->window == NULL || !tables_exist(replay))
+		return false;
+	columns_prune(replay->window->query, demand->columns);
+	context.window = replay->window;
+	(void) find_used((Node *) over_window_level(replay->window)->targetList, &context);
+	replay->used = context.used;
+	replay->ninputs = list_length(replay->window->inputs);
+	replay->nsaved = most_used(replay);
+	replay->reach = replay_reach(replay, lookback);
+	return true;
+}
 
-	query = over_window_output(replay.window, source(&replay));
+/* The tail from the saved states. */
+static Query *
+replay_query(const Replay *replay, int ncolumns)
+{
+	Query *query = over_window_output(replay->window, source(replay));
+
 	query->targetList = list_truncate(query->targetList, ncolumns);
 	query = select_from(subquery_entry(query, "replay"), query);
-	add_condition(query, tail_is_saved(view));
+	add_condition(query, tail_is_replayed(replay->view, replay->reach));
 	return query;
 }
 
@@ -697,7 +723,9 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 {
 	List *parts = NIL;
 	Query *pruned = copyObject(batch);
-	Query *replay = NULL;
+	Replay replay = {.view = view};
+	int ncolumns = list_length(batch->targetList);
+	bool replays;
 	Shape needed;
 	ListCell *cell;
 
@@ -705,11 +733,11 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	shape_of_query(pruned, &needed);
 	if (needed.refusal)
 		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
-	if (shape_has_windows(pruned))
-		replay = replay_query(batch, view, shape, demand);
-	if (replay)
-		parts = lappend(parts, replay);
-	parts = lappend(parts, slice(pruned, view, &needed, demand->until, replay != NULL));
+	replays = shape_has_windows(pruned) &&
+			  prepare_replay(&replay, batch, shape, demand, &needed.lookback);
+	if (replays)
+		parts = lappend(parts, replay_query(&replay, ncolumns));
+	parts = lappend(parts, slice(pruned, view, &needed, demand->until, replays ? &replay : NULL));
 	foreach (cell, parts)
 		if (demand->until)
 			add_end(lfirst_node(Query, cell), view, &shape->stream, demand->until);

@@ -9,7 +9,13 @@
  *      tail_replay_start(L):   L before here    tail_start(lookback): lookback before here
  *
  * A tail is planned in two ways, one with and one without saved states. The way that a snapshot doesn't go begins after every event
- * time (infinity): so it reads nothing, and the planner, which asks too, doesn't count its costs.
+ * time (infinity): so it reads nothing, and the planner, which asks too, doesn't count its costs. Saved states are gone on from
+ * if they reach: rows that came after them are read several times, and with many of them the whole windows are read sooner. How
+ * far event time has come is taken from the stream's row in the catalogue, with the same snapshot: all calls in a plan agree.
+ *
+ *      lookback: windows        saved      frontier         greatest
+ *   ───┤▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒├──────────┤────────────────┤           one tail is long, the other one goes
+ *                                 ├───── < reach: replay ─────┤           on from saved states
  *
  * A view that was made anew has a new materialised table, which an older snapshot sees empty: the row counts only if it is
  * about the table that is read, else the tail is the whole batch query.
@@ -30,38 +36,59 @@
 PG_FUNCTION_INFO_V1(tidemark_tail_start);
 PG_FUNCTION_INFO_V1(tidemark_tail_slice_start);
 PG_FUNCTION_INFO_V1(tidemark_tail_replay_start);
-PG_FUNCTION_INFO_V1(tidemark_tail_is_saved);
+PG_FUNCTION_INFO_V1(tidemark_tail_is_replayed);
 PG_FUNCTION_INFO_V1(tidemark_tail_before);
 PG_FUNCTION_INFO_V1(tidemark_tail_ticks);
 
 /* ---- when the query runs --------------------------------------------------------------------------- */
 
-/* What one execution of a tail remembers: its snapshot, and what the view's row says in it. */
+/*
+ * What a call in a plan remembers: the snapshot, what the view's row says in it, and the bound that follows. A scan compares each row
+ * that it looks at with it. A call's arguments are constants.
+ */
 typedef struct Moment
 {
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId command;
+	Oid type; /* the event time's */
 	Ticks frontier;
-	Ticks saved; /* TICKS_MIN: nothing */
+	Ticks saved; /* TICKS_MIN: nothing, or too little */
+	bool has_bound;
+	Ticks bound;
 } Moment;
 
+/* How far the stream's event time has come since; a guess from below. */
+static int64
+distance_since(Oid view, Ticks saved, Snapshot snapshot)
+{
+	ContinuousView found;
+
+	if (!view_lookup(view, &found))
+		return 0;
+	return Max(stream_watermark(found.stream, snapshot).greatest, saved) - saved;
+}
+
 static void
-read_moment(Moment *moment, Oid view, Oid mat, Snapshot snapshot)
+read_moment(Moment *moment, Oid view, Oid mat, int64 reach, Snapshot snapshot)
 {
 	Frontier frontier = frontier_read(view, snapshot);
 	bool known = frontier.found && frontier.mat == mat;
 
 	moment->frontier = known ? frontier.frontier : TICKS_MIN;
 	moment->saved = known ? frontier.saved : TICKS_MIN;
+	if (moment->saved != TICKS_MIN && reach < TICKS_MAX &&
+		distance_since(view, moment->saved, snapshot) >= reach)
+		moment->saved = TICKS_MIN;
 	moment->xmin = snapshot->xmin;
 	moment->xmax = snapshot->xmax;
 	moment->command = snapshot->curcid;
+	moment->has_bound = false;
 }
 
 /* The first two arguments of each function: the view, and its materialised table. */
-static const Moment *
-moment_of_call(FunctionCallInfo fcinfo)
+static Moment *
+moment_of_call(FunctionCallInfo fcinfo, int64 reach)
 {
 	Moment *moment = fcinfo->flinfo->fn_extra;
 	Snapshot snapshot = GetActiveSnapshot();
@@ -71,61 +98,93 @@ moment_of_call(FunctionCallInfo fcinfo)
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Moment));
 	if (moment->xmax == InvalidTransactionId || moment->xmin != snapshot->xmin ||
 		moment->xmax != snapshot->xmax || moment->command != snapshot->curcid)
-		read_moment(moment, PG_GETARG_OID(0), PG_GETARG_OID(1), snapshot);
+		read_moment(moment, PG_GETARG_OID(0), PG_GETARG_OID(1), reach, snapshot);
 	return moment;
 }
 
-/* The event time's type: that of the third argument, which is null. */
-static Oid
-time_type_of_call(FunctionCallInfo fcinfo)
+/*
+ * The same of a function that gives a bound; that is to be set if there is none yet. The event time's type is that of the third
+ * argument, which is null.
+ */
+static Moment *
+moment_with_bound(FunctionCallInfo fcinfo, int64 reach)
 {
-	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+	Moment *moment = fcinfo->flinfo->fn_extra;
+	Oid type = moment ? moment->type : get_fn_expr_rettype(fcinfo->flinfo);
 
-	if (!event_time_type_ok(type) || PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3) || !event_time_type_ok(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("tidemark.tail_start is for plans of continuous views")));
-	return type;
+	moment = moment_of_call(fcinfo, reach);
+	moment->type = type;
+	return moment;
+}
+
+static Datum
+bound_datum(Moment *moment, Ticks bound)
+{
+	moment->bound = bound;
+	moment->has_bound = true;
+	return event_time_datum(moment->type, bound);
+}
+
+static Ticks
+frontier_bound(const Moment *moment, const Lookback *lookback)
+{
+	return lookback_before(moment->type, ticks_plus(moment->frontier, 1), lookback);
+}
+
+/* How far it may be from the saved states to the newest row: an argument in ticks; null: any distance. */
+static int64
+reach_of_call(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? TICKS_MAX : PG_GETARG_INT64(argument);
 }
 
 /* tail_start(view, its materialised table, null of the event time's type, lookback) */
 Datum
 tidemark_tail_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
-	Ticks frontier = moment_of_call(fcinfo)->frontier;
+	Moment *moment = moment_with_bound(fcinfo, TICKS_MAX);
+	Ticks bound = moment->bound;
 
-	PG_RETURN_DATUM(event_time_datum(
-		type, lookback_before(type, ticks_plus(frontier, 1), PG_GETARG_INTERVAL_P(3))));
+	if (!moment->has_bound)
+		bound = frontier_bound(moment, PG_GETARG_INTERVAL_P(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
-/* tail_slice_start(view, its materialised table, null of the event time's type, lookback) */
+/* tail_slice_start(view, its materialised table, null of the event time's type, lookback, reach) */
 Datum
 tidemark_tail_slice_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
+	Moment *moment = moment_with_bound(fcinfo, reach_of_call(fcinfo, 4));
+	Ticks bound = moment->bound;
 
-	if (moment_of_call(fcinfo)->saved != TICKS_MIN)
-		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
-	return tidemark_tail_start(fcinfo);
+	if (!moment->has_bound)
+		bound = moment->saved != TICKS_MIN ? TICKS_MAX
+										   : frontier_bound(moment, PG_GETARG_INTERVAL_P(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
-/* tail_replay_start(view, its materialised table, null of the event time's type, length) */
+/* tail_replay_start(view, its materialised table, null of the event time's type, length, reach) */
 Datum
 tidemark_tail_replay_start(PG_FUNCTION_ARGS)
 {
-	Oid type = time_type_of_call(fcinfo);
-	Ticks saved = moment_of_call(fcinfo)->saved;
+	Moment *moment = moment_with_bound(fcinfo, reach_of_call(fcinfo, 4));
+	Ticks bound = moment->bound;
 
-	if (saved == TICKS_MIN)
-		PG_RETURN_DATUM(event_time_datum(type, TICKS_MAX));
-	PG_RETURN_DATUM(event_time_datum(type, ticks_minus(ticks_plus(saved, 1), PG_GETARG_INT64(3))));
+	if (!moment->has_bound)
+		bound = moment->saved == TICKS_MIN
+					? TICKS_MAX
+					: ticks_minus(ticks_plus(moment->saved, 1), PG_GETARG_INT64(3));
+	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
-/* tail_is_saved(view, its materialised table) */
+/* tail_is_replayed(view, its materialised table, reach) */
 Datum
-tidemark_tail_is_saved(PG_FUNCTION_ARGS)
+tidemark_tail_is_replayed(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(moment_of_call(fcinfo)->saved != TICKS_MIN);
+	PG_RETURN_BOOL(moment_of_call(fcinfo, reach_of_call(fcinfo, 2))->saved != TICKS_MIN);
 }
 
 /* tail_before(event time, length) */
@@ -173,48 +232,55 @@ call(char *name, int nargs, const Oid *types, Oid result, List *arguments)
 }
 
 static Expr *
-start_with_lookback(char *name, const ContinuousView *view, Oid time_type, const Lookback *lookback)
+lookback_constant(const Lookback *lookback)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID};
 	Lookback *distance = palloc(sizeof(Lookback));
 
 	*distance = *lookback;
-	return call(name, lengthof(types), types, time_type,
-				list_make4(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid),
-						   makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval),
-									 IntervalPGetDatum(distance), false, false)));
+	return (Expr *) makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval),
+							  IntervalPGetDatum(distance), false, false);
 }
 
 Expr *
 tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
 {
-	return start_with_lookback("tail_start", view, time_type, lookback);
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID};
+
+	return call("tail_start", lengthof(types), types, time_type,
+				list_make4(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid), lookback_constant(lookback)));
 }
 
 Expr *
-tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
+tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback, int64 reach)
 {
-	return start_with_lookback("tail_slice_start", view, time_type, lookback);
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID, INT8OID};
+
+	return call("tail_slice_start", lengthof(types), types, time_type,
+				list_make5(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid), lookback_constant(lookback),
+						   length_constant(reach)));
 }
 
 Expr *
-tail_replay_start(const ContinuousView *view, Oid time_type, int64 length)
+tail_replay_start(const ContinuousView *view, Oid time_type, int64 length, int64 reach)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID};
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID, INT8OID};
 
 	return call("tail_replay_start", lengthof(types), types, time_type,
-				list_make4(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid), length_constant(length)));
+				list_make5(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid), length_constant(length),
+						   length_constant(reach)));
 }
 
 Expr *
-tail_is_saved(const ContinuousView *view)
+tail_is_replayed(const ContinuousView *view, int64 reach)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID};
+	Oid types[] = {REGCLASSOID, REGCLASSOID, INT8OID};
 
-	return call("tail_is_saved", lengthof(types), types, BOOLOID,
-				list_make2(relation_constant(view->relid), relation_constant(view->mat)));
+	return call("tail_is_replayed", lengthof(types), types, BOOLOID,
+				list_make3(relation_constant(view->relid), relation_constant(view->mat),
+						   length_constant(reach)));
 }
 
 Expr *

@@ -10,17 +10,19 @@
 /* The first event time after the view's frontier, less the lookback. */
 extern Expr *tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback);
 
-/* The same, but after every event time where the snapshot has saved states of the view's windows. */
-extern Expr *tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback);
-
 /*
- * The first event time after those that the saved states take in, less a length in ticks; after every event time
- * where the snapshot has none.
+ * Are there saved states of the view's windows in the snapshot, which it is less than `reach` ticks from to the newest row? The replay
+ * goes on from them.
  */
-extern Expr *tail_replay_start(const ContinuousView *view, Oid time_type, int64 length);
+extern Expr *tail_is_replayed(const ContinuousView *view, int64 reach);
 
-/* Does the snapshot have saved states of the view's windows? */
-extern Expr *tail_is_saved(const ContinuousView *view);
+/* tail_start, but after every event time where that is so. */
+extern Expr *tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback,
+							  int64 reach);
+
+/* The first event time after those that the states take in, less a length in ticks; after every event time where it isn't so. */
+extern Expr *tail_replay_start(const ContinuousView *view, Oid time_type, int64 length,
+							   int64 reach);
 
 /* An event time less a length in ticks; and as ticks, a length later. */
 extern Expr *tail_before(Expr *time, int64 length);

@@ -26,19 +26,15 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_foreign_server.h"
-#include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "storage/ipc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "stream/ingest.h"
-#include "worker/slots.h"
+#include "worker/job.h"
 #include "worker/worker.h"
 
 /*
@@ -60,19 +56,17 @@
  */
 #define MISSING_LOOKS 3
 
-#define BACKOFF_LEAST_MS 1000
-#define BACKOFF_GREATEST_MS 60000
 /* A thousand rows and what their decoding needs, mostly; kept when the context is reset. */
 #define CHUNK_BYTES (1024 * 1024)
 
-#define RATE_MS 1000 /* records a second are measured over this */
-
-typedef enum SessionEnd
-{
-	SESSION_GOES_ON,
-	SESSION_AGAIN, /* begin another one at once */
-	SESSION_OVER   /* the ingestion is paused, stopped or gone */
-} SessionEnd;
+/*
+ * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
+ * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
+ */
+#define GIVE_WAY_RECORDS 50000
+#define GIVE_WAY_LONGEST 4 /* times */
+#define GIVE_WAY_GREATEST (20 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_BATCH 5000
 
 /* Positions that are committed, not yet known to be flushed. */
 typedef struct GroupCommit
@@ -85,28 +79,20 @@ typedef struct GroupCommit
 
 typedef struct IngestWorker
 {
-	WorkerSlot *slot;
-	MemoryContext context; /* the process's life */
+	Job job; /* first */
 	Ingest ingest;
-	long backoff_ms; /* 0: all is well */
 	KafkaRecord *records;
 	int nrecords;
+	int64 ahead;	   /* by so many records of the views, after the last batch */
 	int topic_missing; /* how often in a row the broker has said that there's no such topic */
-	char written_error[INGEST_ERROR_LENGTH]; /* the last one in the catalogue */
 
 	TimestampTz partitions_at; /* when they were looked for */
 	bool broker_away;
 	GroupCommit waiting; /* for its flush … */
 	GroupCommit next;	 /* … and the newest after it */
-
-	int64 rate_records; /* since rate_at */
-	TimestampTz rate_at;
-	double rate;
 } IngestWorker;
 
-/* Set by invalidations. */
-static bool source_altered = false; /* server, user mapping or options: a new session */
-static Ingest *watched = NULL;
+static Ingest *watched = NULL; /* for invalidations */
 
 PGDLLEXPORT void tidemark_ingest_main(Datum arg);
 
@@ -118,19 +104,10 @@ on_relation_altered(Datum arg, Oid relid)
 }
 
 static void
-on_source_altered(Datum arg, int cache, uint32 hash)
-{
-	source_altered = true;
-}
-
-static void
 watch_definitions(Ingest *ingest)
 {
 	watched = ingest;
 	CacheRegisterRelcacheCallback(on_relation_altered, (Datum) 0);
-	CacheRegisterSyscacheCallback(FOREIGNTABLEREL, on_source_altered, (Datum) 0);
-	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_source_altered, (Datum) 0);
-	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_source_altered, (Datum) 0);
 }
 
 /*
@@ -149,56 +126,10 @@ keep_freed_memory(void)
 /* ---- what others see ---- */
 
 static void
-show_state(IngestWorker *worker, IngestState state, const char *error)
-{
-	IngestProgress *progress = &worker->slot->progress;
-	static const char *const names[] = {"starting", "running", "waiting for broker",
-										"waiting for topic", "error"};
-
-	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	progress->state = state;
-	progress->partitions = worker->ingest.npartitions;
-	if (state != INGEST_RUNNING)
-		progress->lag_records = -1; /* whoever knows it doesn't answer */
-	if (error)
-	{
-		/* Since when: the same trouble again is no news. */
-		if (strncmp(progress->error, error, sizeof(progress->error) - 1) != 0)
-			progress->error_at = GetCurrentTimestamp();
-		strlcpy(progress->error, error, sizeof(progress->error));
-	}
-	else
-		progress->error[0] = '\0';
-	LWLockRelease(&worker_shared->lock);
-	pgstat_report_activity(state == INGEST_RUNNING ? STATE_RUNNING : STATE_IDLE, names[state]);
-}
-
-/* Writes a trouble down, once as long as it stays the same. */
-static void
-write_error(IngestWorker *worker, const char *error)
-{
-	if (strncmp(worker->written_error, error, sizeof(worker->written_error) - 1) == 0)
-		return;
-	strlcpy(worker->written_error, error, sizeof(worker->written_error));
-	ingest_record_error(worker->ingest.id, error);
-}
-
-static void
-show_waiting(IngestWorker *worker, IngestState state, const char *error)
-{
-	if (worker->slot->progress.state != state)
-		ereport(LOG,
-				(errmsg("ingestion into \"%s\" waits: %s", worker->ingest.stream_table, error)));
-	show_state(worker, state, error);
-	write_error(worker, error);
-}
-
-static void
 show_running(IngestWorker *worker)
 {
-	worker->written_error[0] = '\0';
 	worker->broker_away = false;
-	show_state(worker, INGEST_RUNNING, NULL);
+	job_show_running(&worker->job);
 }
 
 /* Seconds by which the partition's last record is behind now. */
@@ -215,28 +146,14 @@ seconds_behind(const IngestPartition *partition)
 }
 
 static void
-measure_rate(IngestWorker *worker, int n)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	long passed_ms = TimestampDifferenceMilliseconds(worker->rate_at, now);
-
-	worker->rate_records += n;
-	if (passed_ms < RATE_MS)
-		return;
-	worker->rate = worker->rate_records * 1000.0 / passed_ms;
-	worker->rate_records = 0;
-	worker->rate_at = now;
-}
-
-static void
 show_progress(IngestWorker *worker, int n)
 {
 	Ingest *ingest = &worker->ingest;
-	IngestProgress *progress = &worker->slot->progress;
+	JobProgress *progress = &worker->job.slot->progress;
 	int64 lag = 0;
 	double seconds = 0;
 
-	measure_rate(worker, n);
+	job_count(&worker->job, n);
 	for (int i = 0; i < ingest->npartitions; i++)
 	{
 		int64 end = kafka_consumer_known_end(ingest->consumer, i);
@@ -250,39 +167,9 @@ show_progress(IngestWorker *worker, int n)
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
 	progress->lag_records = lag;
 	progress->lag_seconds = seconds;
-	progress->records_per_second = worker->rate;
+	progress->records_per_second = worker->job.rate;
 	progress->partitions = ingest->npartitions;
 	LWLockRelease(&worker_shared->lock);
-}
-
-/* ---- waiting ---- */
-
-static bool
-take_reload(IngestWorker *worker)
-{
-	bool reload;
-
-	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
-	reload = worker->slot->reload;
-	worker->slot->reload = false;
-	LWLockRelease(&worker_shared->lock);
-	return reload;
-}
-
-/* Waits unless somebody changes the catalogue or wants us to stop. */
-static void
-pause_for(IngestWorker *worker, long ms)
-{
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-
-	for (;;)
-	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
-
-		if (left <= 0 || worker_stop_requested() || take_reload(worker))
-			return;
-		worker_wait(left, PG_WAIT_EXTENSION);
-	}
 }
 
 /* ---- a session's beginning: partitions and positions ---- */
@@ -414,8 +301,9 @@ topic_is_missing(IngestWorker *worker)
 	worker->topic_missing++;
 	if (ingest->npartitions == 0 && ingest->start == START_LATEST)
 		ingest_start_from_beginning(ingest);
-	show_waiting(worker, INGEST_WAITING_FOR_TOPIC,
-				 psprintf("topic \"%s\" does not exist", kafka_consumer_topic(ingest->consumer)));
+	job_show_waiting(
+		&worker->job, JOB_WAITING_FOR_TOPIC,
+		psprintf("topic \"%s\" does not exist", kafka_consumer_topic(ingest->consumer)));
 }
 
 /* Waits for the broker and for the topic, and assigns its partitions. */
@@ -443,14 +331,60 @@ connect_topic(IngestWorker *worker)
 		if (n == 0)
 			topic_is_missing(worker);
 		else
-			show_waiting(worker, INGEST_WAITING_FOR_BROKER, error);
+			job_show_waiting(&worker->job, JOB_WAITING_FOR_BROKER, error);
 		MemoryContextReset(ingest->batch_context);
-		pause_for(worker, LOOK_FOR_TOPIC_MS);
+		job_pause(&worker->job, LOOK_FOR_TOPIC_MS);
 		AcceptInvalidationMessages();
-		if (source_altered)
+		if (job_source_altered)
 			return SESSION_AGAIN;
 	}
 	return SESSION_OVER;
+}
+
+/* ---- giving way ---- */
+
+/* Counts records that are committed; returns by how many the worker is ahead of the views' frontiers, 0 where nobody moves those. */
+static int64
+records_ahead(IngestWorker *worker, int n)
+{
+	JobProgress *progress = &worker->job.slot->progress;
+	int64 ahead = 0;
+
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	progress->committed += n;
+	if (tidemark_maintain && progress->being_moved > progress->moved)
+		ahead = progress->committed - progress->moved;
+	LWLockRelease(&worker_shared->lock);
+	return ahead;
+}
+
+static bool
+should_give_way(const IngestWorker *worker)
+{
+	return worker->ahead > GIVE_WAY_RECORDS && worker->ahead <= GIVE_WAY_GREATEST;
+}
+
+/*
+ * After a batch of n records that was begun then. Whoever reads a view reads the rows that it is behind, so a little patience here is a
+ * lot of time there; the broker keeps what comes meanwhile.
+ */
+static void
+give_way(IngestWorker *worker, TimestampTz began, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end;
+
+	worker->ahead = records_ahead(worker, n);
+	end = now + (now - began) * Min(worker->ahead / GIVE_WAY_RECORDS, GIVE_WAY_LONGEST);
+	while (should_give_way(worker) && !worker_stop_requested())
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		(void) worker_wait(left, PG_WAIT_EXTENSION);
+		worker->ahead = records_ahead(worker, 0);
+	}
 }
 
 /* ---- while it runs ---- */
@@ -483,7 +417,7 @@ handle_trouble(IngestWorker *worker, const KafkaTrouble *trouble)
 				(errcode(ERRCODE_FDW_ERROR),
 				 errmsg("reading partition %d of topic \"%s\" failed: %s", trouble->partition,
 						kafka_consumer_topic(worker->ingest.consumer), trouble->message)));
-	show_waiting(worker, INGEST_WAITING_FOR_BROKER, trouble->message);
+	job_show_waiting(&worker->job, JOB_WAITING_FOR_BROKER, trouble->message);
 	worker->broker_away = true;
 	return false;
 }
@@ -495,12 +429,13 @@ collect(IngestWorker *worker)
 	TimestampTz start = 0;
 	int64 bytes = 0;
 	long wait_ms = QUIET_POLL_MS;
+	int most = should_give_way(worker) ? GIVE_WAY_BATCH : BATCH_RECORDS;
 
 	worker->nrecords = 0;
-	while (worker->nrecords < BATCH_RECORDS && bytes < BATCH_BYTES)
+	while (worker->nrecords < most && bytes < BATCH_BYTES)
 	{
 		KafkaTrouble trouble;
-		int room = Min(POLL_RECORDS, BATCH_RECORDS - worker->nrecords);
+		int room = Min(POLL_RECORDS, most - worker->nrecords);
 		int n = kafka_consumer_poll(worker->ingest.consumer, worker->records + worker->nrecords,
 									room, wait_ms, &trouble);
 
@@ -573,7 +508,7 @@ look_around(IngestWorker *worker)
 	worker->partitions_at = GetCurrentTimestamp();
 	if (n < 0)
 	{
-		show_waiting(worker, INGEST_WAITING_FOR_BROKER, error);
+		job_show_waiting(&worker->job, JOB_WAITING_FOR_BROKER, error);
 		worker->broker_away = true;
 		pfree(error);
 		return false;
@@ -632,9 +567,9 @@ one_batch(IngestWorker *worker)
 	release_records(worker);
 	if (!committed)
 		return false;
-	if (worker->slot->progress.state != INGEST_RUNNING)
+	if (worker->job.slot->progress.state != JOB_RUNNING)
 		show_running(worker);
-	worker->backoff_ms = 0;
+	worker->job.backoff_ms = 0;
 	remember_commit(worker, worker->waiting.n == 0 ? &worker->waiting : &worker->next);
 	pgstat_report_stat(false);
 	worker_wake_maintainer();
@@ -648,11 +583,12 @@ begin_session(IngestWorker *worker)
 	Ingest *ingest = &worker->ingest;
 
 	/* What went wrong last stays visible until it goes right. */
-	if (worker->slot->progress.error[0] == '\0')
-		show_state(worker, INGEST_STARTING, NULL);
+	if (worker->job.slot->progress.error[0] == '\0')
+		job_show(&worker->job, JOB_STARTING, NULL);
 	if (!ingest_load(ingest))
 		return SESSION_OVER;
-	source_altered = false;
+	worker->job.name = ingest->stream_table;
+	job_source_altered = false;
 	StartTransactionCommand();
 	MemoryContextSwitchTo(ingest->context);
 	ingest->consumer = kafka_consumer_open(ingest->topic, ingest->role);
@@ -663,8 +599,9 @@ begin_session(IngestWorker *worker)
 }
 
 static SessionEnd
-run_session(IngestWorker *worker)
+run_session(Job *job)
 {
+	IngestWorker *worker = (IngestWorker *) job;
 	Ingest *ingest = &worker->ingest;
 	SessionEnd begun = begin_session(worker);
 
@@ -673,70 +610,42 @@ run_session(IngestWorker *worker)
 	show_running(worker);
 	while (!worker_stop_requested())
 	{
+		TimestampTz began;
 		int n;
 
 		worker_handle_signals();
 		AcceptInvalidationMessages();
-		(void) take_reload(worker);
-		if (source_altered || look_around(worker) || collect(worker))
+		(void) job_take_reload(&worker->job);
+		if (job_source_altered || look_around(worker) || collect(worker))
 			return SESSION_AGAIN;
 		n = worker->nrecords;
+		began = GetCurrentTimestamp();
 		find_idle(ingest);
 		if ((n > 0 || has_news(ingest)) && !one_batch(worker))
 			return SESSION_AGAIN;
 		commit_group(worker);
 		show_progress(worker, n);
+		give_way(worker, began, n);
 	}
 	return SESSION_OVER;
 }
 
-/* The session failed: into the log, the state and the catalogue. False: the extension is gone. */
-static bool
-session_failed(IngestWorker *worker)
-{
-	ErrorData *error = worker_error_caught(worker->context);
-	char *message;
-
-	if (error == NULL)
-		return false;
-	message = error->hint ? psprintf("%s (%s)", error->message, error->hint)
-						  : pstrdup(error->message);
-	show_state(worker, INGEST_ERROR, message);
-	PG_TRY();
-	{
-		write_error(worker, message);
-	}
-	PG_CATCH();
-	{
-		/* The catalogue may be what is wrong: the log and the state have to do. */
-		HOLD_INTERRUPTS();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(worker->context);
-	pfree(message);
-	FreeErrorData(error);
-	worker->backoff_ms = Min(Max(worker->backoff_ms * 2, BACKOFF_LEAST_MS), BACKOFF_GREATEST_MS);
-	return true;
-}
-
 /* Contexts of a session; everything in them goes with it, the consumer's handles included. */
 static void
-reset_session(IngestWorker *worker)
+reset_session(Job *job)
 {
+	IngestWorker *worker = (IngestWorker *) job;
 	Ingest *ingest = &worker->ingest;
-	int32 id = ingest->id;
 
 	worker->nrecords = 0;
 	worker->waiting = worker->next = (GroupCommit){0};
 	if (ingest->context)
 		MemoryContextDelete(ingest->context);
+	job->name = "";
 	memset(ingest, 0, sizeof(*ingest));
-	ingest->id = id;
+	ingest->id = job->slot->job;
 	ingest->context =
-		AllocSetContextCreate(worker->context, "tidemark ingest session", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(job->context, "tidemark ingest session", ALLOCSET_DEFAULT_SIZES);
 	ingest->batch_context = AllocSetContextCreate(ingest->context, "tidemark ingest batch",
 												  CHUNK_BYTES, CHUNK_BYTES,
 												  ALLOCSET_DEFAULT_MAXSIZE);
@@ -746,49 +655,16 @@ reset_session(IngestWorker *worker)
 	MemoryContextSwitchTo(ingest->context);
 }
 
-/* One session, whose error ends it and not the process. */
-static SessionEnd
-guarded_session(IngestWorker *worker)
-{
-	volatile SessionEnd end = SESSION_AGAIN;
-	volatile bool failed = false;
-
-	reset_session(worker);
-	PG_TRY();
-	{
-		end = run_session(worker);
-	}
-	PG_CATCH();
-	{
-		failed = true;
-		if (!session_failed(worker))
-			end = SESSION_OVER;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(worker->context);
-	/* The consumer goes before the pause: nothing is fetched meanwhile. */
-	reset_session(worker);
-	MemoryContextSwitchTo(worker->context);
-	if (failed && end == SESSION_AGAIN)
-		pause_for(worker, worker->backoff_ms);
-	return end;
-}
-
 void
 tidemark_ingest_main(Datum arg)
 {
+	static const JobKind kind = {.what = "ingestion into",
+								 .run = run_session,
+								 .reset = reset_session,
+								 .record_error = ingest_record_error};
 	IngestWorker worker = {0};
 
-	worker.slot = worker_attach();
-	worker_connect(worker.slot);
 	keep_freed_memory();
-	worker.context =
-		AllocSetContextCreate(TopMemoryContext, "tidemark ingest worker", ALLOCSET_DEFAULT_SIZES);
-	worker.ingest.id = worker.slot->ingest;
-	worker.rate_at = GetCurrentTimestamp();
 	watch_definitions(&worker.ingest);
-
-	while (!worker_stop_requested() && guarded_session(&worker) == SESSION_AGAIN)
-		worker_handle_signals();
-	proc_exit(0);
+	job_main(&worker.job, &kind);
 }

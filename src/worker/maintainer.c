@@ -1,8 +1,8 @@
 /*
- * maintainer.c: one process a database that has the extension: it keeps one ingest worker running for
- * every ingestion that is wanted, and moves the frontiers of continuous views (view/maintain.c).
+ * maintainer.c: one process a database that has the extension: it keeps one worker running for every ingestion
+ * and every sink that is wanted, and moves the frontiers of continuous views (view/maintain.c).
  *
- *                 the catalogue (tidemark.ingest)             shared memory (slots)
+ *                 the catalogue (tidemark.ingest, sink)       shared memory (slots)
  *                        what should run          --compare-->   what runs
  *                                                 start the missing, stop the surplus
  *
@@ -38,11 +38,12 @@
 /* Rounds are not started more often than this, however often ingestion commits. */
 #define ROUND_LEAST_MS 20
 
-/* An ingestion that should run. */
+/* An ingestion or a sink that should run. */
 typedef struct Wanted
 {
-	int32 ingest;
-	Oid stream;
+	WorkerKind kind;
+	int32 job;				/* its id */
+	Oid relation;			/* the stream, or the view */
 	char name[NAMEDATALEN]; /* the topic's foreign table */
 	bool wanted;			/* in the catalogue, when it was read last */
 	TimestampTz started_at; /* 0: not since it ended last */
@@ -110,7 +111,7 @@ stay(Maintainer *maintainer)
 /* ---- what should run ---- */
 
 static Wanted *
-wanted_entry(Maintainer *maintainer, int32 ingest)
+wanted_entry(Maintainer *maintainer, WorkerKind kind, int32 job)
 {
 	ListCell *cell;
 	Wanted *entry;
@@ -119,12 +120,13 @@ wanted_entry(Maintainer *maintainer, int32 ingest)
 	foreach (cell, maintainer->wanted)
 	{
 		entry = lfirst(cell);
-		if (entry->ingest == ingest)
+		if (entry->kind == kind && entry->job == job)
 			return entry;
 	}
 	old = MemoryContextSwitchTo(maintainer->context);
 	entry = palloc0(sizeof(*entry));
-	entry->ingest = ingest;
+	entry->kind = kind;
+	entry->job = job;
 	maintainer->wanted = lappend(maintainer->wanted, entry);
 	MemoryContextSwitchTo(old);
 	return entry;
@@ -157,20 +159,23 @@ read_catalogue(Maintainer *maintainer)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	if (SPI_execute("SELECT i.id, c.relname, i.stream::oid FROM tidemark.ingest i"
-					" JOIN pg_class c ON c.oid = i.topic"
-					" WHERE NOT i.paused ORDER BY i.id",
+	if (SPI_execute("SELECT false, i.id, c.relname, i.stream::oid FROM tidemark.ingest i"
+					" JOIN pg_class c ON c.oid = i.topic WHERE NOT i.paused"
+					" UNION ALL SELECT true, s.id, c.relname, s.view::oid FROM tidemark.sink s"
+					" JOIN pg_class c ON c.oid = s.topic WHERE NOT s.paused ORDER BY 1, 2",
 					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "reading tidemark.ingest failed");
+		elog(ERROR, "reading tidemark.ingest and tidemark.sink failed");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
 		bool isnull;
-		int32 id = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-		Wanted *entry = wanted_entry(maintainer, id);
+		bool is_sink = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
+		int32 id = DatumGetInt32(SPI_getbinval(row, desc, 2, &isnull));
+		Wanted *entry = wanted_entry(maintainer, is_sink ? WORKER_SINK : WORKER_INGEST, id);
 
-		strlcpy(entry->name, SPI_getvalue(row, SPI_tuptable->tupdesc, 2), NAMEDATALEN);
-		entry->stream = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+		strlcpy(entry->name, SPI_getvalue(row, desc, 3), NAMEDATALEN);
+		entry->relation = DatumGetObjectId(SPI_getbinval(row, desc, 4, &isnull));
 		entry->wanted = true;
 	}
 	SPI_finish();
@@ -180,7 +185,7 @@ read_catalogue(Maintainer *maintainer)
 	maintainer->catalogue_at = GetCurrentTimestamp();
 }
 
-/* The ingestion can't get a process: said in the log and where its user looks. */
+/* The job can't get a process: said in the log and where its user looks. */
 static void
 tell_no_room(Wanted *entry)
 {
@@ -192,17 +197,18 @@ tell_no_room(Wanted *entry)
 	if (entry->told_no_room)
 		return;
 	entry->told_no_room = true;
-	ereport(LOG,
-			(errmsg("tidemark has no free background worker to ingest from \"%s\"", entry->name),
-			 errhint("Raise max_worker_processes (now %d) and restart the server.",
-					 max_worker_processes)));
+	ereport(LOG, (errmsg("tidemark has no free background worker to %s \"%s\"",
+						 entry->kind == WORKER_SINK ? "send to" : "ingest from", entry->name),
+				  errhint("Raise max_worker_processes (now %d) and restart the server.",
+						  max_worker_processes)));
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	args[0] = Int32GetDatum(entry->ingest);
+	args[0] = Int32GetDatum(entry->job);
 	args[1] = CStringGetTextDatum(message);
-	SPI_execute_with_args("UPDATE tidemark.ingest SET last_error = $2, last_error_at = now()"
-						  " WHERE id = $1",
+	SPI_execute_with_args(psprintf("UPDATE tidemark.%s SET last_error = $2, last_error_at = now()"
+								   " WHERE id = $1",
+								   entry->kind == WORKER_SINK ? "sink" : "ingest"),
 						  2, types, args, NULL, false, 0);
 	SPI_finish();
 	PopActiveSnapshot();
@@ -212,14 +218,15 @@ tell_no_room(Wanted *entry)
 /* ---- starting and stopping ---- */
 
 static void
-start_ingest_worker(Wanted *entry)
+start_worker(Wanted *entry)
 {
 	BackgroundWorkerHandle *handle;
 	char name[BGW_MAXLEN];
 	TimestampTz now = GetCurrentTimestamp();
 
-	snprintf(name, sizeof(name), "tidemark ingest %s", entry->name);
-	switch (worker_start(WORKER_INGEST, MyDatabaseId, entry->ingest, entry->stream, name, &handle))
+	snprintf(name, sizeof(name), "tidemark %s %s", entry->kind == WORKER_SINK ? "sink" : "ingest",
+			 entry->name);
+	switch (worker_start(entry->kind, MyDatabaseId, entry->job, entry->relation, name, &handle))
 	{
 		case WORKER_STARTED:
 			pfree(handle);
@@ -252,12 +259,12 @@ note_end(Wanted *entry)
 }
 
 static bool
-runs(int32 ingest)
+runs(const Wanted *entry)
 {
 	bool result;
 
 	LWLockAcquire(&worker_shared->lock, LW_SHARED);
-	result = worker_slot_find(WORKER_INGEST, MyDatabaseId, ingest) != NULL;
+	result = worker_slot_find(entry->kind, MyDatabaseId, entry->job) != NULL;
 	LWLockRelease(&worker_shared->lock);
 	return result;
 }
@@ -273,11 +280,11 @@ start_missing(Maintainer *maintainer)
 	{
 		Wanted *entry = lfirst(cell);
 
-		if (runs(entry->ingest))
+		if (runs(entry))
 			continue;
 		note_end(entry);
 		if (entry->not_before <= GetCurrentTimestamp())
-			start_ingest_worker(entry);
+			start_worker(entry);
 		else
 			wait_ms = Min(wait_ms, ms_until(entry->not_before));
 	}
@@ -285,14 +292,26 @@ start_missing(Maintainer *maintainer)
 }
 
 static bool
-is_wanted(Maintainer *maintainer, int32 ingest)
+is_wanted(Maintainer *maintainer, const WorkerSlot *slot)
 {
 	ListCell *cell;
 
 	foreach (cell, maintainer->wanted)
-		if (((Wanted *) lfirst(cell))->ingest == ingest)
+	{
+		Wanted *entry = lfirst(cell);
+
+		if (entry->kind == slot->kind && entry->job == slot->job)
 			return true;
+	}
 	return false;
+}
+
+/* A process of this database that is not the maintainer. */
+static bool
+does_a_job(const WorkerSlot *slot)
+{
+	return (slot->kind == WORKER_INGEST || slot->kind == WORKER_SINK) &&
+		   slot->database == MyDatabaseId;
 }
 
 static void
@@ -303,8 +322,7 @@ stop_surplus(Maintainer *maintainer)
 	{
 		WorkerSlot *slot = &worker_shared->slots[i];
 
-		if (slot->kind != WORKER_INGEST || slot->database != MyDatabaseId ||
-			is_wanted(maintainer, slot->ingest))
+		if (!does_a_job(slot) || is_wanted(maintainer, slot))
 			continue;
 		slot->stop = true;
 		if (slot->proc)
@@ -327,7 +345,7 @@ take_reload(Maintainer *maintainer)
 	{
 		WorkerSlot *slot = &worker_shared->slots[i];
 
-		if (slot->kind != WORKER_INGEST || slot->database != MyDatabaseId)
+		if (!does_a_job(slot))
 			continue;
 		slot->reload = true;
 		if (slot->proc)
@@ -444,8 +462,7 @@ tidemark_maintainer_main(Datum arg)
 		long wait_ms;
 
 		worker_handle_signals();
-		if (!guarded(&maintainer, supervise,
-					 "while looking after the ingest workers of a database"))
+		if (!guarded(&maintainer, supervise, "while looking after the workers of a database"))
 		{
 			/* Most likely the extension went away beneath us: look again soon. */
 			maintainer.catalogue_at = 0;

@@ -5,9 +5,10 @@
  *                                \--the process never came up: worker_reclaim_slots()--> free
  *
  * A slot is reserved before the process exists, so that nobody starts a second one for the same
- * ingestion; its generation tells a process that came up late that the slot has gone to another. That at most one
+ * job; its generation tells a process that came up late that the slot has gone to another. That at most one
  * process works for an ingestion is a matter of tidiness, not of correctness: a batch names the offsets
- * that it expects to find in the catalogue (stream/ingest.c), so of two workers one would fail.
+ * that it expects to find in the catalogue (stream/ingest.c), so of two workers one would fail; and the broker
+ * lets only the newest of two producers of a sink go on.
  *
  * Nothing here survives a crash, and nothing needs to: what should run is in the catalogue. The launcher
  * looks at every database when it starts.
@@ -41,6 +42,7 @@ char *worker_user_search_path = NULL;
 static WorkerSlot *my_slot = NULL;
 static bool wake_at_commit = false;	 /* the catalogue was changed */
 static bool nudge_at_commit = false; /* rows were written */
+static bool feeds_at_commit = false; /* materialised rows of a view that is sent somewhere were */
 static bool wake_callback_registered = false;
 
 /* ---- shared memory ---- */
@@ -68,17 +70,36 @@ worker_shmem_startup(void)
 	LWLockRegisterTranche(worker_shared->lock_tranche, "tidemark_workers");
 }
 
+const char *
+job_state_name(JobState state)
+{
+	switch (state)
+	{
+		case JOB_STARTING:
+			return "starting";
+		case JOB_RUNNING:
+			return "running";
+		case JOB_WAITING_FOR_BROKER:
+			return "waiting for broker";
+		case JOB_WAITING_FOR_TOPIC:
+			return "waiting for topic";
+		case JOB_ERROR:
+			return "error";
+	}
+	return "unknown";
+}
+
 /* ---- finding, reserving, giving back; the lock is held where it says so ---- */
 
 WorkerSlot *
-worker_slot_find(WorkerKind kind, Oid database, int32 ingest)
+worker_slot_find(WorkerKind kind, Oid database, int32 job)
 {
 	Assert(LWLockHeldByMe(&worker_shared->lock));
 	for (int i = 0; i < worker_shared->nslots; i++)
 	{
 		WorkerSlot *slot = &worker_shared->slots[i];
 
-		if (slot->kind == kind && slot->database == database && slot->ingest == ingest)
+		if (slot->kind == kind && slot->database == database && slot->job == job)
 			return slot;
 	}
 	return NULL;
@@ -108,12 +129,12 @@ release_slot(WorkerSlot *slot)
 {
 	slot->kind = WORKER_NONE;
 	slot->database = InvalidOid;
-	slot->ingest = 0;
+	slot->job = 0;
 	slot->proc = NULL;
 }
 
 static WorkerStart
-reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrder *order)
+reserve_slot(WorkerKind kind, Oid database, int32 job, Oid relation, WorkerOrder *order)
 {
 	WorkerSlot *slot;
 	WorkerStart result = WORKER_STARTED;
@@ -121,7 +142,7 @@ reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrde
 	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
 	if (database_is_held(database))
 		result = WORKER_HELD;
-	else if (worker_slot_find(kind, database, ingest))
+	else if (worker_slot_find(kind, database, job))
 		result = WORKER_ALREADY_THERE;
 	else if ((slot = free_slot()) == NULL)
 		result = WORKER_NO_ROOM;
@@ -130,8 +151,8 @@ reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrde
 		slot->kind = kind;
 		slot->generation++;
 		slot->database = database;
-		slot->ingest = ingest;
-		slot->stream = stream;
+		slot->job = job;
+		slot->relation = relation;
 		slot->proc = NULL;
 		slot->reserved_at = GetCurrentTimestamp();
 		slot->settled = slot->stop = slot->reload = slot->done = false;
@@ -140,11 +161,22 @@ reserve_slot(WorkerKind kind, Oid database, int32 ingest, Oid stream, WorkerOrde
 		order->slot = slot - worker_shared->slots;
 		order->generation = slot->generation;
 		order->database = database;
-		order->ingest = ingest;
+		order->job = job;
 	}
 	LWLockRelease(&worker_shared->lock);
 	return result;
 }
+
+/* What a kind of process shows as in pg_stat_activity, and where it begins. */
+static const struct
+{
+	const char *type;
+	const char *main;
+} programs[] = {
+	[WORKER_MAINTAINER] = {"tidemark maintainer", "tidemark_maintainer_main"},
+	[WORKER_INGEST] = {"tidemark ingest", "tidemark_ingest_main"},
+	[WORKER_SINK] = {"tidemark sink", "tidemark_sink_main"},
+};
 
 static void
 describe_process(BackgroundWorker *worker, WorkerKind kind, const char *name,
@@ -157,21 +189,18 @@ describe_process(BackgroundWorker *worker, WorkerKind kind, const char *name,
 	worker->bgw_notify_pid = MyProcPid;
 	strlcpy(worker->bgw_library_name, "tidemark", sizeof(worker->bgw_library_name));
 	strlcpy(worker->bgw_name, name, sizeof(worker->bgw_name));
-	strlcpy(worker->bgw_type, kind == WORKER_INGEST ? "tidemark ingest" : "tidemark maintainer",
-			sizeof(worker->bgw_type));
-	strlcpy(worker->bgw_function_name,
-			kind == WORKER_INGEST ? "tidemark_ingest_main" : "tidemark_maintainer_main",
-			sizeof(worker->bgw_function_name));
+	strlcpy(worker->bgw_type, programs[kind].type, sizeof(worker->bgw_type));
+	strlcpy(worker->bgw_function_name, programs[kind].main, sizeof(worker->bgw_function_name));
 	memcpy(worker->bgw_extra, order, sizeof(*order));
 }
 
 WorkerStart
-worker_start(WorkerKind kind, Oid database, int32 ingest, Oid stream, const char *name,
+worker_start(WorkerKind kind, Oid database, int32 job, Oid relation, const char *name,
 			 BackgroundWorkerHandle **handle)
 {
 	BackgroundWorker worker;
 	WorkerOrder order;
-	WorkerStart result = reserve_slot(kind, database, ingest, stream, &order);
+	WorkerStart result = reserve_slot(kind, database, job, relation, &order);
 
 	if (result != WORKER_STARTED)
 		return result;
@@ -254,12 +283,28 @@ worker_wake_maintainer(void)
 }
 
 static void
+wake_sinks(void)
+{
+	LWLockAcquire(&worker_shared->lock, LW_SHARED);
+	for (int i = 0; i < worker_shared->nslots; i++)
+	{
+		WorkerSlot *slot = &worker_shared->slots[i];
+
+		if (slot->kind == WORKER_SINK && slot->database == MyDatabaseId && slot->proc)
+			SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(&worker_shared->lock);
+}
+
+static void
 at_transaction_end(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_COMMIT && feeds_at_commit)
+		wake_sinks();
 	if (event == XACT_EVENT_COMMIT && (wake_at_commit || nudge_at_commit))
 		wake_maintainer(wake_at_commit);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		wake_at_commit = nudge_at_commit = false;
+		wake_at_commit = nudge_at_commit = feeds_at_commit = false;
 }
 
 static void
@@ -285,6 +330,49 @@ worker_nudge_at_commit(void)
 	at_commit(&nudge_at_commit);
 }
 
+void
+worker_wake_sinks_at_commit(void)
+{
+	at_commit(&feeds_at_commit);
+}
+
+/* ---- how far views are ---- */
+
+static void
+tell_ingestions(Oid stream, bool ended)
+{
+	if (worker_shared == NULL)
+		return;
+	LWLockAcquire(&worker_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < worker_shared->nslots; i++)
+	{
+		WorkerSlot *slot = &worker_shared->slots[i];
+
+		if (slot->kind != WORKER_INGEST || slot->database != MyDatabaseId ||
+			slot->relation != stream)
+			continue;
+		if (ended)
+			slot->progress.moved = slot->progress.being_moved;
+		else
+			slot->progress.being_moved = slot->progress.committed;
+		if (ended && slot->proc)
+			SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(&worker_shared->lock);
+}
+
+void
+worker_move_begins(Oid stream)
+{
+	tell_ingestions(stream, false);
+}
+
+void
+worker_move_ended(Oid stream)
+{
+	tell_ingestions(stream, true);
+}
+
 /* ---- in a worker process ---- */
 
 static void
@@ -294,8 +382,8 @@ detach(int code, Datum arg)
 	/* A maintainer that failed comes back; the launcher decides when. */
 	if (my_slot->kind == WORKER_MAINTAINER && !my_slot->done)
 		add_request(my_slot->database);
-	/* The maintainer starts a failed ingest worker again, or sees that one has ended. */
-	if (my_slot->kind == WORKER_INGEST)
+	/* The maintainer starts a failed worker again, or sees that one has ended. */
+	if (my_slot->kind != WORKER_MAINTAINER)
 	{
 		WorkerSlot *maintainer = worker_slot_find(WORKER_MAINTAINER, my_slot->database, 0);
 

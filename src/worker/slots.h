@@ -1,5 +1,5 @@
 /*
- * slots.h: who runs: the processes of every database, in shared memory. Private to worker/ and to ingestion.
+ * slots.h: who runs: the processes of every database, in shared memory. Private to worker/, to ingestion and to sinks.
  */
 #ifndef TIDEMARK_WORKER_SLOTS_H
 #define TIDEMARK_WORKER_SLOTS_H
@@ -15,31 +15,38 @@ typedef enum WorkerKind
 {
 	WORKER_NONE, /* a free slot */
 	WORKER_MAINTAINER,
-	WORKER_INGEST
+	WORKER_INGEST,
+	WORKER_SINK
 } WorkerKind;
 
-typedef enum IngestState
+typedef enum JobState
 {
-	INGEST_STARTING,
-	INGEST_RUNNING,
-	INGEST_WAITING_FOR_BROKER,
-	INGEST_WAITING_FOR_TOPIC,
-	INGEST_ERROR
-} IngestState;
+	JOB_STARTING,
+	JOB_RUNNING,
+	JOB_WAITING_FOR_BROKER,
+	JOB_WAITING_FOR_TOPIC,
+	JOB_ERROR
+} JobState;
 
-#define INGEST_ERROR_LENGTH 512
+/* As tidemark.ingest_status and tidemark.sinks call it. */
+extern const char *job_state_name(JobState state);
 
-/* What an ingest worker tells of itself. */
-typedef struct IngestProgress
+#define JOB_ERROR_LENGTH 512
+
+/* What an ingest or sink worker tells of itself. */
+typedef struct JobProgress
 {
-	IngestState state;
+	JobState state;
 	int partitions;
 	int64 lag_records; /* -1: not known yet */
 	double lag_seconds;
 	double records_per_second;
-	TimestampTz error_at;			 /* 0: no error since the worker started */
-	char error[INGEST_ERROR_LENGTH]; /* of the present trouble; empty when all is well */
-} IngestProgress;
+	int64 committed;	  /* records, since the worker started */
+	int64 being_moved;	  /* of those, the views' frontiers are on the way past so many ... */
+	int64 moved;		  /* ... and are past these */
+	TimestampTz error_at; /* 0: no error since the worker started */
+	char error[JOB_ERROR_LENGTH]; /* of the present trouble; empty when all is well */
+} JobProgress;
 
 typedef struct WorkerSlot
 {
@@ -47,15 +54,15 @@ typedef struct WorkerSlot
 	WorkerKind kind;
 	uint32 generation; /* one more each time that the slot is reserved */
 	Oid database;
-	int32 ingest;			 /* tidemark.ingest.id; 0 for a maintainer */
-	Oid stream;				 /* that is ingested into */
+	int32 job;				 /* tidemark.ingest.id or tidemark.sink.id; 0 for a maintainer */
+	Oid relation;			 /* the stream that is ingested into, the view that is sent */
 	PGPROC *proc;			 /* NULL: reserved, the process has not come up yet */
 	TimestampTz reserved_at; /* when the process was asked for */
 	bool settled;			 /* it has looked around and stays */
 	bool stop;				 /* it was asked to end */
 	bool reload; /* a resume: forget an error's waiting time, read the catalogue again */
 	bool done;	 /* it ends because it's not needed: don't restart it */
-	IngestProgress progress;
+	JobProgress progress;
 } WorkerSlot;
 
 /* A database that must be free of our workers for a moment: DROP DATABASE and its like. */
@@ -90,7 +97,7 @@ typedef struct WorkerOrder
 	int slot;
 	uint32 generation;
 	Oid database;
-	int32 ingest;
+	int32 job;
 } WorkerOrder;
 
 typedef enum WorkerStart
@@ -102,7 +109,7 @@ typedef enum WorkerStart
 } WorkerStart;
 
 /* Asks the postmaster for a process; *handle (palloc'd) when it was STARTED. */
-extern WorkerStart worker_start(WorkerKind kind, Oid database, int32 ingest, Oid stream,
+extern WorkerStart worker_start(WorkerKind kind, Oid database, int32 job, Oid relation,
 								const char *name, BackgroundWorkerHandle **handle);
 
 /* Gives back slots whose process never came up. Called by those who start processes. */
@@ -122,7 +129,7 @@ extern char *worker_user_search_path;
 extern bool worker_stop_requested(void);
 
 /* The slot of a running process or NULL; call with the lock held. */
-extern WorkerSlot *worker_slot_find(WorkerKind kind, Oid database, int32 ingest);
+extern WorkerSlot *worker_slot_find(WorkerKind kind, Oid database, int32 job);
 
 /* Asks the launcher for a maintainer in that database; InvalidOid: to look at all of them. */
 extern void worker_request(Oid database);

@@ -1,6 +1,6 @@
 /*
  * worker.h: the processes. One launcher a cluster; in each database that has the extension one
- * maintainer (moves frontiers, starts the ingest workers) and one worker per ingestion.
+ * maintainer (moves frontiers, starts the other workers), one worker per ingestion and one per sink.
  */
 #ifndef TIDEMARK_WORKER_H
 #define TIDEMARK_WORKER_H
@@ -21,7 +21,17 @@ extern void worker_wake_at_commit(void);
 /* This transaction wrote rows of a stream: the same, without the catalogue being read again. Cheaper. */
 extern void worker_nudge_at_commit(void);
 
+/* This transaction changed materialised rows of a view that has a sink: at its commit wake the sinks. */
+extern void worker_wake_sinks_at_commit(void);
+
 /* Wakes the maintainer of this database now, if it runs. Cheap; from any backend. */
 extern void worker_wake_maintainer(void);
+
+/*
+ * The maintainer tells the workers that ingest into a stream how far its views are: now it looks what there is to do; now that is
+ * done, or given up.
+ */
+extern void worker_move_begins(Oid stream);
+extern void worker_move_ended(Oid stream);
 
 #endif

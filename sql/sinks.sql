@@ -1,0 +1,95 @@
+-- What may be a sink, whose it is, and what it keeps from being dropped. There is no broker here: t/060_sink.pl has one.
+CREATE ROLE sink_owner;
+CREATE ROLE sink_sender;
+GRANT CREATE ON SCHEMA public TO sink_owner;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER tidemark_kafka OPTIONS (bootstrap_servers '127.0.0.1:1', log_level '0');
+CREATE FOREIGN TABLE results (k int, n bigint) SERVER nowhere OPTIONS (topic 'results');
+CREATE FOREIGN TABLE other_results (k int, n bigint, sent timestamptz OPTIONS (metadata 'timestamp')) SERVER nowhere OPTIONS (topic 'results');
+SET ROLE sink_owner;
+CREATE TABLE s (t bigint, k int, v int);
+SELECT tidemark.create_stream('s', 't');
+CREATE VIEW counts AS SELECT t, k, count(*) OVER (PARTITION BY k ORDER BY t RANGE 10 PRECEDING) AS n FROM s;
+-- a plain view
+RESET ROLE;
+SELECT tidemark.start_sink('counts', 'results');
+SET ROLE sink_owner;
+SELECT tidemark.make_continuous('counts');
+INSERT INTO s SELECT i, i % 2, i FROM generate_series(1, 10) i;
+SELECT tidemark.wait_until_maintained('counts');
+-- rights: SELECT on the view, INSERT on the topic
+SELECT tidemark.start_sink('counts', 'results');
+SET ROLE sink_sender;
+SELECT tidemark.start_sink('counts', 'results');
+RESET ROLE;
+GRANT INSERT ON results TO sink_sender;
+SET ROLE sink_sender;
+SELECT tidemark.start_sink('counts', 'results');
+RESET ROLE;
+GRANT SELECT ON counts TO sink_sender;
+-- arguments
+SELECT tidemark.start_sink('counts', 's');
+SELECT tidemark.start_sink('counts', 'results', mode => 'replace');
+SELECT tidemark.start_sink('counts', 'results', start_at => 'earliest');
+CREATE FOREIGN TABLE wrong_names (k int, m bigint) SERVER nowhere OPTIONS (topic 'results');
+SELECT tidemark.start_sink('counts', 'wrong_names');
+CREATE FOREIGN TABLE wrong_types (k int, n point) SERVER nowhere OPTIONS (topic 'results');
+SELECT tidemark.start_sink('counts', 'wrong_types');
+CREATE FOREIGN TABLE no_columns (at timestamptz OPTIONS (metadata 'timestamp')) SERVER nowhere OPTIONS (topic 'results');
+SELECT tidemark.start_sink('counts', 'no_columns');
+-- one row a key: none is final
+CREATE VIEW latest AS SELECT DISTINCT ON (k) t, k, v::bigint AS n FROM s ORDER BY k, t DESC;
+SELECT tidemark.make_continuous('latest');
+SELECT tidemark.start_sink('latest', 'results');
+-- two sinks
+SET ROLE sink_sender;
+SELECT tidemark.start_sink('counts', 'results');
+SELECT tidemark.start_sink('counts', 'results');
+RESET ROLE;
+SELECT tidemark.start_sink('counts', 'other_results', start_at => 'now');
+SELECT view, topic, mode, sent_up_to, records, corrections_ignored, lag_rows, role FROM tidemark.sinks ORDER BY topic;
+-- what is corrected is logged: what went and what came
+INSERT INTO s VALUES (5, 1, 1);
+UPDATE s SET v = 0 WHERE t = 8;
+SELECT * FROM tidemark_data.counts_changes ORDER BY seq;
+SELECT topic, lag_rows FROM tidemark.sinks ORDER BY topic;
+SELECT count(*) FROM tidemark.verify('counts');
+-- who sees and stops them
+SET ROLE sink_owner;
+SELECT topic, role FROM tidemark.sinks ORDER BY topic;
+SELECT tidemark.pause_sink('counts', 'results');
+SELECT tidemark.resume_sink('counts', 'results');
+RESET ROLE;
+REVOKE SELECT ON counts FROM sink_sender;
+SET ROLE sink_sender;
+SELECT count(*) FROM tidemark.sinks;
+SELECT tidemark.sink_lag('counts', 0, 0);
+SELECT tidemark.pause_sink('counts', 'other_results');
+SELECT tidemark.pause_sink('counts', 'results');
+SELECT tidemark.stop_sink('counts', 'results');
+RESET ROLE;
+SELECT tidemark.stop_sink('counts', 'results');
+-- a view with a sink stays
+SELECT tidemark.make_batch('counts');
+DROP VIEW counts;
+-- one that is replaced has other rows: the sink has to be started again
+CREATE OR REPLACE VIEW counts AS SELECT t, k, count(*) OVER (PARTITION BY k ORDER BY t RANGE 20 PRECEDING) AS n FROM s;
+SELECT topic, lag_rows FROM tidemark.sinks;
+SELECT tidemark.start_sink('counts', 'results');
+-- the topic goes, the sink with it
+DROP FOREIGN TABLE results, other_results;
+SELECT count(*) FROM tidemark.sinks;
+SELECT count(*) FROM pg_class WHERE relname LIKE 'counts_changes%';
+-- the view goes
+CREATE FOREIGN TABLE results (k int, n bigint) SERVER nowhere OPTIONS (topic 'results');
+SELECT tidemark.start_sink('counts', 'results');
+DROP VIEW counts CASCADE;
+SELECT count(*) FROM tidemark.sink;
+-- the stream goes
+CREATE VIEW counts AS SELECT t, k, count(*) OVER (PARTITION BY k ORDER BY t RANGE 10 PRECEDING) AS n FROM s;
+SELECT tidemark.make_continuous('counts');
+SELECT tidemark.start_sink('counts', 'results');
+DROP TABLE s CASCADE;
+SELECT count(*) FROM tidemark.sink;
+DROP SERVER nowhere CASCADE;
+DROP OWNED BY sink_owner, sink_sender;
+DROP ROLE sink_owner, sink_sender;

@@ -1,0 +1,56 @@
+/*
+ * feed.h: what a continuous view's consumers see: a position, and what has changed since.
+ */
+#ifndef TIDEMARK_SINK_FEED_H
+#define TIDEMARK_SINK_FEED_H
+
+#include "catalog.h"
+#include "executor/tuptable.h"
+
+/* How far a consumer is: he has the rows up to frontier, as they were when the change seq was the last one. */
+typedef struct FeedPosition
+{
+	Ticks frontier; /* TICKS_MIN: nothing yet */
+	int64 seq;
+} FeedPosition;
+
+typedef enum FeedOp
+{
+	FEED_FINAL = 'f',  /* a row that became final */
+	FEED_INSERT = 'i', /* a row that came late, or is the new version of one that was deleted */
+	FEED_DELETE = 'd'  /* a row that had been final */
+} FeedOp;
+
+typedef struct Feed
+{
+	ContinuousView view;
+	Oid time_type;
+	Oid role;			 /* with whose rights the columns are computed */
+	const char *columns; /* a select list over the materialised table's columns c1, c2, … */
+	TupleDesc desc;		 /* of its rows; two more columns follow in the slots that are received */
+} Feed;
+
+/* Where the rows go. The slot has the select list's columns first, and is valid during the call. */
+typedef void (*FeedReceiver)(FeedOp op, TupleTableSlot *slot, void *arg);
+
+/* Fills *feed; the view's materialised part must be mat, or it has been made anew: an error. Needs a snapshot. */
+extern void feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns);
+
+/* Has anything changed since the position? In the active snapshot. *frontier: the view's. */
+extern bool feed_has_news(const Feed *feed, const FeedPosition *position, Ticks *frontier);
+
+/*
+ * Reads in the active snapshot what has changed since *position, about max_rows at most: whole event times. Moves *position; true if
+ * there is more. What is visible in the snapshot is flushed first, so that it may leave the server. Changes of rows that the consumer didn't have are
+ * left out.
+ */
+extern bool feed_read(const Feed *feed, FeedPosition *position, int64 max_rows,
+					  FeedReceiver receive, void *arg);
+
+/* How many rows there are that a consumer at this position doesn't have, changed ones included. */
+extern int64 feed_lag(const ContinuousView *view, const FeedPosition *position);
+
+/* Deletes logged changes up to the least seq that any consumer of the view needs. */
+extern void feed_trim(const ContinuousView *view);
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * sink.c: a portion of what has changed in a view, sent and committed.
+ *
+ *   transaction here:   snapshot, flush, read ──put──▶ target's transaction:  records
+ *                       end                                                   position
+ *                                                                             commit
+ *   catalogue:          the position, for display and for trimming the log
+ *
+ * Exactly once: the position is committed with the records, by the target (SinkTarget). A session begins at the position that the
+ * target has, whatever the catalogue says, so a crash of either side at any instant neither loses nor repeats a record. The transaction
+ * here ends before the target's is committed: a target that is slow, or away, holds back no vacuum and stops nobody.
+ *
+ * Mode append: each row once, when it becomes final. What is corrected later is counted, and not sent.
+ */
+#include "tidemark.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "kafka/option.h"
+#include "sink/sink.h"
+
+/* A portion: a transaction of the target's costs some milliseconds. */
+#define PORTION_ROWS 50000
+
+/* A position that doesn't change is committed anew that often: brokers forget old ones (after a week, mostly). */
+#define COMMIT_AGAIN_US (3600 * USECS_PER_SEC)
+
+/* ---- columns ---------------------------------------------------------------------------------------- */
+
+static void
+append_column(StringInfo list, Oid view, AttrNumber source, Form_pg_attribute target)
+{
+	Oid type = get_atttype(view, source);
+
+	appendStringInfoString(list, list->len > 0 ? ", " : "");
+	if (type == target->atttypid)
+	{
+		appendStringInfo(list, "c%d", source);
+		return;
+	}
+	if (!can_coerce_type(1, &type, &target->atttypid, COERCION_ASSIGNMENT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of the topic's table is of type %s, the view's of type %s",
+						NameStr(target->attname), format_type_be(target->atttypid),
+						format_type_be(type)),
+				 errhint("Give the view's column that type with a cast.")));
+	appendStringInfo(list, "c%d::%s", source,
+					 format_type_extended(target->atttypid, target->atttypmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+}
+
+char *
+sink_columns(Oid view, Oid topic, AttrNumber **attnums, int *n)
+{
+	Relation rel = table_open(topic, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	TopicOptions options;
+	StringInfoData list;
+
+	topic_options_get(topic, &options);
+	initStringInfo(&list);
+	*attnums = palloc(sizeof(AttrNumber) * Max(desc->natts, 1));
+	*n = 0;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		ColumnOptions column_options;
+		AttrNumber source;
+
+		if (column->attisdropped)
+			continue;
+		column_options_get(topic, i + 1, &options, &column_options);
+		source = get_attnum(view, NameStr(column->attname));
+		if (source == InvalidAttrNumber && column_options.metadata != METADATA_NONE)
+			continue;
+		if (source == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("view \"%s\" has no column \"%s\", which the topic's table has",
+								   get_rel_name(view), NameStr(column->attname)),
+							errhint("Columns go from the view to the topic by their names.")));
+		append_column(&list, view, source, column);
+		(*attnums)[(*n)++] = i + 1;
+	}
+	table_close(rel, AccessShareLock);
+	if (*n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("topic table \"%s\" has no columns to be sent", get_rel_name(topic))));
+	return list.data;
+}
+
+void
+sink_check_rights(Oid view, Oid topic, Oid role)
+{
+	AclResult allowed = pg_class_aclcheck(view, role, ACL_SELECT);
+
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_VIEW, get_rel_name(view));
+	allowed = pg_class_aclcheck(topic, role, ACL_INSERT);
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_FOREIGN_TABLE, get_rel_name(topic));
+}
+
+/* ---- a session's beginning ------------------------------------------------------------------------------ */
+
+static void
+begin_transaction(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+sink_open(Sink *sink)
+{
+	AttrNumber *attnums;
+	int n;
+
+	begin_transaction();
+	sink_check_rights(sink->view, sink->topic, sink->role);
+	MemoryContextSwitchTo(sink->context);
+	sink->row_context =
+		AllocSetContextCreate(sink->context, "tidemark sink row", ALLOCSET_DEFAULT_SIZES);
+	sink->columns = sink_columns(sink->view, sink->topic, &attnums, &n);
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns);
+	sink->target = &kafka_sink;
+	sink->target->open(sink);
+	end_transaction();
+	MemoryContextSwitchTo(sink->context);
+}
+
+bool
+sink_find_position(Sink *sink, char **error)
+{
+	SinkPosition committed = {0};
+	bool answered;
+	bool found;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(sink->context);
+	answered = sink->target->read_position(sink, &committed, &found, error);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(sink->context);
+	if (!answered)
+		return false;
+	if (found)
+		sink->position = committed;
+	else if (sink->position.commits > 0 && !sink->position_lost)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("the broker no longer has the position of the sink from \"%s\" to \"%s\"",
+						sink->view_name, sink->topic_name),
+				 errdetail("It forgets positions that were not committed for long "
+						   "(offsets.retention.minutes), or the topic was created anew."),
+				 errhint("To go on from the position in tidemark.sinks, which may repeat the last "
+						 "records: SELECT tidemark.resume_sink('%s', '%s', position_lost => true)",
+						 sink->view_name, sink->topic_name)));
+	return true;
+}
+
+/* ---- a portion ---------------------------------------------------------------------------------------- */
+
+typedef struct Sending
+{
+	Sink *sink;
+	SinkPosition *next;
+	bool begun;
+} Sending;
+
+static void
+receive(FeedOp op, TupleTableSlot *slot, void *arg)
+{
+	Sending *sending = arg;
+	Sink *sink = sending->sink;
+	MemoryContext old;
+
+	if (op != FEED_FINAL)
+	{
+		sending->next->ignored++;
+		return;
+	}
+	old = MemoryContextSwitchTo(sink->row_context);
+	if (!sending->begun)
+		sink->target->begin(sink);
+	sending->begun = true;
+	sink->target->put(sink, op, slot);
+	sending->next->records++;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(sink->row_context);
+}
+
+/* Reads a portion and puts it to the target; *next becomes the position behind it. True if there is more. */
+static bool
+read_portion(Sending *sending)
+{
+	Sink *sink = sending->sink;
+	bool more;
+
+	begin_transaction();
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns);
+	sink->complete = sink->position.feed.frontier;
+	more = feed_read(&sink->feed, &sending->next->feed, PORTION_ROWS, receive, sending);
+	end_transaction();
+	MemoryContextSwitchTo(sink->context);
+	return more;
+}
+
+/* Must the position be committed, though nothing was sent? */
+static bool
+is_worth_a_commit(const Sink *sink, const SinkPosition *next)
+{
+	return next->ignored != sink->position.ignored ||
+		   (next->commits > 0 && GetCurrentTimestamp() - sink->committed_at > COMMIT_AGAIN_US);
+}
+
+SinkProgress
+sink_send(Sink *sink)
+{
+	SinkPosition next = sink->position;
+	Sending sending = {.sink = sink, .next = &next};
+	SinkProgress progress = {0};
+
+	progress.more = read_portion(&sending);
+	progress.records = next.records - sink->position.records;
+	if (!sending.begun && is_worth_a_commit(sink, &next))
+	{
+		sink->target->begin(sink);
+		sending.begun = true;
+	}
+	if (sending.begun)
+	{
+		next.commits++;
+		sink->target->commit(sink, &next);
+		sink->committed_at = GetCurrentTimestamp();
+	}
+	sink->position = next;
+	return progress;
+}

@@ -1,0 +1,108 @@
+/*
+ * sink.h: a sink: a continuous view's rows to somewhere else, by a process of its own (worker/sink_worker.c).
+ */
+#ifndef TIDEMARK_SINK_SINK_H
+#define TIDEMARK_SINK_SINK_H
+
+#include "sink/feed.h"
+
+/* How far a sink is, as the place that it sends to knows it. */
+typedef struct SinkPosition
+{
+	FeedPosition feed;
+	int64 commits; /* one more with each; 0: nothing was committed yet */
+	int64 records; /* sent */
+	int64 ignored; /* changes of rows that had been sent, and were not sent */
+} SinkPosition;
+
+typedef struct Sink Sink;
+
+/*
+ * A kind of place that sinks send to. What is opened belongs to the session (CurrentMemoryContext of open). An error that is raised ends the
+ * session; the next one asks the place how far the sink is.
+ */
+typedef struct SinkTarget
+{
+	/* In a transaction. Raises errors for wrong options; doesn't wait. */
+	void (*open)(Sink *sink);
+
+	/* Is the place there? If not, *error says why. Waits for some seconds at most. */
+	bool (*is_there)(Sink *sink, char **error, bool *missing);
+
+	/*
+	 * Ends what an earlier session has left, and reads the position that is committed: *found is false if there is none. False,
+	 * with *error, if the place doesn't answer. In a transaction.
+	 */
+	bool (*read_position)(Sink *sink, SinkPosition *position, bool *found, char **error);
+
+	/* What is put between begin and commit is seen at once, and only together with the position. */
+	void (*begin)(Sink *sink);
+	void (*put)(Sink *sink, FeedOp op, TupleTableSlot *slot);
+	void (*commit)(Sink *sink, const SinkPosition *position);
+} SinkTarget;
+
+extern const SinkTarget kafka_sink;
+
+struct Sink
+{
+	int32 id;
+	/* the catalogue's row, as read by sink_load */
+	Oid view;
+	Oid mat; /* the materialised part that it began with */
+	Oid topic;
+	Oid role; /* whose rights it has */
+	char view_name[NAMEDATALEN];
+	char topic_name[NAMEDATALEN];
+	bool position_lost; /* go on from the catalogue's position if the place has none */
+	SinkPosition position;
+
+	char *columns; /* see sink_columns */
+	Feed feed;
+	int64 trimmed_to;		  /* logged changes up to there are deleted, unless others need them */
+	TimestampTz committed_at; /* when the target did it last, in this session */
+	Ticks complete;			  /* all final rows up to this event time were committed before */
+	const SinkTarget *target;
+	void *state;			   /* the target's own */
+	MemoryContext context;	   /* of the session */
+	MemoryContext row_context; /* of a row */
+};
+
+/* ---- sink_catalog.c: each in a transaction of its own ---- */
+
+/* Reads the sink; false when it's gone or paused. */
+extern bool sink_load(Sink *sink);
+
+/* Writes how far it is; caught_up: there's no more now. False when it's gone or paused. */
+extern bool sink_save(Sink *sink, bool caught_up);
+
+extern void sink_record_error(int32 id, const char *message);
+
+/* ---- sink.c ---- */
+
+/*
+ * The select list that makes a topic's columns of a view's, by their names; *attnums: which they are, n of them. Raises an error for a column
+ * that the view doesn't have.
+ */
+extern char *sink_columns(Oid view, Oid topic, AttrNumber **attnums, int *n);
+
+/* Has the sink's role the rights that it needs? Raises an error if not. */
+extern void sink_check_rights(Oid view, Oid topic, Oid role);
+
+/* Opens the target, in the session's context. */
+extern void sink_open(Sink *sink);
+
+/*
+ * Takes over the position that the target has, or decides on one. False, with *error, if the target doesn't answer.
+ */
+extern bool sink_find_position(Sink *sink, char **error);
+
+typedef struct SinkProgress
+{
+	int64 records;
+	bool more; /* there's more now */
+} SinkProgress;
+
+/* Sends a portion of what has changed, and commits it. */
+extern SinkProgress sink_send(Sink *sink);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * sink_control.c: what a user says of a sink: start, stop, pause, resume; and how far behind it is.
+ *
+ * These functions change what the catalogue says should be; the processes follow when the change has committed. A portion
+ * that a sink is sending then is still completed.
+ *
+ * Who may: start, who may read the view and write to the topic; the sink has his rights. The others: he, and the view's owner.
+ */
+#include "tidemark.h"
+
+#include "catalog.h"
+#include "catalog/pg_authid_d.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "kafka/topic.h"
+#include "sink/sink.h"
+#include "view/change_log.h"
+#include "worker/worker.h"
+
+PG_FUNCTION_INFO_V1(tidemark_start_sink);
+PG_FUNCTION_INFO_V1(tidemark_stop_sink);
+PG_FUNCTION_INFO_V1(tidemark_pause_sink);
+PG_FUNCTION_INFO_V1(tidemark_resume_sink);
+PG_FUNCTION_INFO_V1(tidemark_sink_lag);
+PG_FUNCTION_INFO_V1(tidemark_forget_changes);
+
+/* ---- start ---------------------------------------------------------------------------------------- */
+
+/* Locks a view that is to have a sink: nobody replaces it meanwhile. */
+static void
+lock_view(Oid relid, ContinuousView *view)
+{
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	view_require(relid, view);
+	if (strcmp(view_method(relid).method, "keyed") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("view \"%s\" can't have a sink: it keeps one row, or some, of each key",
+						get_rel_name(relid)),
+				 errdetail("A row of it is never final: it goes when another takes its place."),
+				 errhint("Send a view that has every row, and keep the last one of each key where "
+						 "it is read, or write the rows of now with INSERT INTO ... SELECT.")));
+}
+
+static void
+check_mode(const char *mode)
+{
+	if (strcmp(mode, "append") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("mode must be \"append\", not \"%s\"", mode)));
+}
+
+/* Where a new sink begins: before everything, or behind what is final now. */
+static FeedPosition
+first_position(const char *start_at, const ContinuousView *view)
+{
+	FeedPosition position = {.frontier = TICKS_MIN};
+
+	if (strcmp(start_at, "now") == 0)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+		position.frontier = frontier_read(view->relid, snapshot).frontier;
+		UnregisterSnapshot(snapshot);
+	}
+	else if (strcmp(start_at, "beginning") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("start_at must be \"beginning\" or \"now\", not \"%s\"", start_at)));
+	return position;
+}
+
+static void
+insert_sink(const ContinuousView *view, Oid topic, const char *mode, const FeedPosition *position)
+{
+	Oid types[] = {REGCLASSOID, OIDOID, REGCLASSOID, REGROLEOID, TEXTOID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view->relid), ObjectIdGetDatum(view->mat),
+					  ObjectIdGetDatum(topic),		 ObjectIdGetDatum(GetUserId()),
+					  CStringGetTextDatum(mode),	 Int64GetDatum(position->frontier)};
+
+	if (catalog_execute("INSERT INTO tidemark.sink (view, mat, topic, role, mode, frontier)"
+						" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+						6, types, values, NULL) == 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("view \"%s\" is already sent to topic table \"%s\"",
+							   get_rel_name(view->relid), get_rel_name(topic)),
+						errhint("tidemark.resume_sink resumes a paused sink; tidemark.stop_sink "
+								"ends it and forgets its position.")));
+}
+
+Datum
+tidemark_start_sink(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	Oid topic = PG_GETARG_OID(1);
+	char *mode = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char *start_at = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	ContinuousView view;
+	AttrNumber *attnums;
+	FeedPosition position;
+	int n;
+
+	tidemark_require_preload("start_sink");
+	check_mode(mode);
+	topic_require(topic, ACL_INSERT);
+	sink_check_rights(relid, topic, GetUserId());
+	lock_view(relid, &view);
+	(void) sink_columns(relid, topic, &attnums, &n);
+	change_log_create(relid);
+	(void) view_lookup(relid, &view);
+	position = first_position(start_at, &view);
+	insert_sink(&view, topic, mode, &position);
+	worker_wake_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* ---- stop, pause, resume ------------------------------------------------------------------------------ */
+
+/* Is this user the view's owner, or whose rights the sink has? */
+static void
+check_control(Oid view, Oid topic)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID};
+	Datum values[] = {ObjectIdGetDatum(view), ObjectIdGetDatum(topic)};
+	RoleSession session = catalog_begin();
+	bool found;
+	bool isnull;
+	Oid role = InvalidOid;
+
+	if (SPI_execute_with_args("SELECT role::oid FROM tidemark.sink WHERE view = $1 AND topic = $2",
+							  2, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "reading tidemark.sink failed");
+	found = SPI_processed == 1;
+	if (found)
+		role = DatumGetObjectId(
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	catalog_end(session);
+	if (!compat_owns_relation(view, GetUserId()) &&
+		!(OidIsValid(role) && has_privs_of_role(GetUserId(), role)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(view));
+	if (!found)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("view \"%s\" is not sent to topic table \"%s\"", get_rel_name(view),
+							   get_rel_name(topic)),
+						errhint("tidemark.sinks lists the sinks.")));
+}
+
+static void
+change_sink(Oid view, Oid topic, const char *statement, bool flag)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID, BOOLOID};
+	Datum values[] = {ObjectIdGetDatum(view), ObjectIdGetDatum(topic), BoolGetDatum(flag)};
+
+	check_control(view, topic);
+	(void) catalog_execute(statement, 3, types, values, NULL);
+	worker_wake_at_commit();
+}
+
+/* With the last one that follows the view goes the log of its corrections. */
+static void
+drop_log_without_readers(Oid view)
+{
+	Oid types[] = {REGCLASSOID};
+	Datum values[] = {ObjectIdGetDatum(view)};
+	RoleSession session = catalog_begin();
+	bool readers;
+
+	if (SPI_execute_with_args("SELECT FROM tidemark.sink WHERE view = $1", 1, types, values, NULL,
+							  false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "reading tidemark.sink failed");
+	readers = SPI_processed > 0;
+	catalog_end(session);
+	if (!readers)
+		change_log_drop(view);
+}
+
+Datum
+tidemark_forget_changes(PG_FUNCTION_ARGS)
+{
+	drop_log_without_readers(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+Datum
+tidemark_stop_sink(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+
+	LockRelationOid(view, ShareUpdateExclusiveLock);
+	change_sink(view, PG_GETARG_OID(1),
+				"DELETE FROM tidemark.sink WHERE view = $1 AND topic = $2 AND $3", true);
+	drop_log_without_readers(view);
+	PG_RETURN_VOID();
+}
+
+Datum
+tidemark_pause_sink(PG_FUNCTION_ARGS)
+{
+	change_sink(PG_GETARG_OID(0), PG_GETARG_OID(1),
+				"UPDATE tidemark.sink SET paused = $3 WHERE view = $1 AND topic = $2", true);
+	PG_RETURN_VOID();
+}
+
+Datum
+tidemark_resume_sink(PG_FUNCTION_ARGS)
+{
+	change_sink(PG_GETARG_OID(0), PG_GETARG_OID(1),
+				"UPDATE tidemark.sink SET paused = false, position_lost = $3, last_error = NULL,"
+				" last_error_at = NULL WHERE view = $1 AND topic = $2",
+				PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+/* ---- how far behind is it ---------------------------------------------------------------------------------- */
+
+/* Rows of a view that who is at this position doesn't have; null for who may not read the view. */
+Datum
+tidemark_sink_lag(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	FeedPosition position = {.frontier = PG_GETARG_INT64(1), .seq = PG_GETARG_INT64(2)};
+	ContinuousView view;
+
+	if (!view_lookup(relid, &view) || !OidIsValid(view.changes) ||
+		(pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		 !has_privs_of_role(GetUserId(), ROLE_PG_MONITOR)))
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(feed_lag(&view, &position));
+}

@@ -1,0 +1,242 @@
+/*
+ * change_log.c: the corrections of a view, row by row, for its sinks and subscriptions (feed/feed.c).
+ *
+ * A view that somebody follows has a table tidemark_data.<view>_changes: materialised rows that went ('d') and came ('i') at or
+ * below the frontier, in the order of commits, since whoever writes them holds the view's correction lock to the end of
+ * his transaction. What the maintainer appends above the frontier is not logged: the materialised table itself is the log of
+ * that, in event-time order.
+ *
+ *      materialised rows:  ────────────────────────────┤ frontier      appended: read by event time
+ *      this table:              d i   d i i                            corrected: read by seq
+ *
+ * Invariant: if all changes with seq > s are applied to the rows up to an event time F as they were when s was the last one, they are
+ * the rows up to F of now, for every F that was once a frontier. So rows that come back after the frontier went back (a view that was
+ * emptied, or fails) are logged too, up to where it had been: tidemark.frontier.logged_to.
+ *
+ * A row that a correction computes anew and finds unchanged is not logged: rows before and after are compared, EXCEPT ALL.
+ *
+ * The table depends on the view, so that DROP VIEW asks for CASCADE while somebody follows it.
+ */
+#include "tidemark.h"
+
+#include "access/relation.h"
+#include "catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
+#include "miscadmin.h"
+#include "nodes/params.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+#include "view/change_log.h"
+#include "view/frontier.h"
+#include "worker/worker.h"
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void
+set_changes(Oid view, Oid table)
+{
+	Oid types[] = {OIDOID, OIDOID};
+	Datum values[] = {ObjectIdGetDatum(view), ObjectIdGetDatum(table)};
+	char nulls[] = {' ', OidIsValid(table) ? ' ' : 'n', '\0'};
+
+	(void) catalog_execute("UPDATE tidemark.view SET changes = $2 WHERE relid = $1", 2, types,
+						   values, nulls);
+	catalog_invalidate(view);
+	CommandCounterIncrement();
+}
+
+static Oid
+create_table(const ContinuousView *view)
+{
+	Oid schema = get_namespace_oid(TIDEMARK_DATA_SCHEMA, false);
+	char *name = ChooseRelationName(get_rel_name(view->relid), NULL, "changes", schema, false);
+	ObjectAddress table;
+	ObjectAddress on;
+
+	(void) catalog_execute(
+		psprintf("CREATE TABLE %s.%s (seq int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+				 "op \"char\" NOT NULL, LIKE %s.%s)",
+				 TIDEMARK_DATA_SCHEMA, quote_identifier(name), TIDEMARK_DATA_SCHEMA,
+				 quote_identifier(get_rel_name(view->mat))),
+		0, NULL, NULL, NULL);
+	ObjectAddressSet(table, RelationRelationId, get_relname_relid(name, schema));
+	ObjectAddressSet(on, RelationRelationId, view->relid);
+	recordDependencyOn(&table, &on, DEPENDENCY_NORMAL);
+	return table.objectId;
+}
+
+void
+change_log_create(Oid relid)
+{
+	ContinuousView view;
+
+	frontier_lock_view(relid);
+	view_require(relid, &view);
+	if (!OidIsValid(view.changes))
+		set_changes(relid, create_table(&view));
+}
+
+void
+change_log_drop(Oid relid)
+{
+	ContinuousView view;
+
+	frontier_lock_view(relid);
+	if (!view_lookup(relid, &view) || !OidIsValid(view.changes))
+		return;
+	set_changes(relid, InvalidOid);
+	materialised_drop_tables(list_make1_oid(view.changes));
+}
+
+/* ---- what is compared -------------------------------------------------------------------------- */
+
+/* The materialised table's columns: "c1, c2". *comparable: can rows be compared? */
+static char *
+list_columns(Oid mat, bool *comparable)
+{
+	Relation rel = relation_open(mat, AccessShareLock);
+	StringInfoData names;
+
+	initStringInfo(&names);
+	*comparable = true;
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+		TypeCacheEntry *type =
+			lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+
+		*comparable &= OidIsValid(type->eq_opr) && OidIsValid(type->lt_opr);
+		appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(NameStr(column->attname)));
+	}
+	relation_close(rel, AccessShareLock);
+	return names.data;
+}
+
+/* "gone" and "come", each less the other where they can be compared, in event-time order. */
+static char *
+difference_statement(const ContinuousView *view, const MaterialisedRows *come)
+{
+	bool comparable;
+	char *columns = list_columns(view->mat, &comparable);
+
+	return psprintf("WITH gone AS (SELECT %s FROM gone_rows), come AS (SELECT %s FROM %s) "
+					"INSERT INTO %s.%s (op, %s) SELECT op, %s FROM ("
+					"SELECT 'd'::\"char\" AS op, g.* FROM (TABLE gone %s) g UNION ALL "
+					"SELECT 'i', c.* FROM (TABLE come %s) c) x ORDER BY c%d, op",
+					columns, columns, come->from_where, TIDEMARK_DATA_SCHEMA,
+					quote_identifier(get_rel_name(view->changes)), columns, columns,
+					comparable ? "EXCEPT ALL TABLE come" : "",
+					comparable ? "EXCEPT ALL TABLE gone" : "", view->time_attnum);
+}
+
+/* ---- around a change ------------------------------------------------------------------------------ */
+
+Tuplestorestate *
+change_log_begin(const ContinuousView *view)
+{
+	return OidIsValid(view->changes) ? tuplestore_begin_heap(false, false, work_mem) : NULL;
+}
+
+static ParamListInfo
+parameters(const MaterialisedRows *rows)
+{
+	ParamListInfo params = makeParamList(rows->n);
+
+	for (int i = 0; i < rows->n; i++)
+		params->params[i] = (ParamExternData){
+			.value = rows->values[i], .pflags = PARAM_FLAG_CONST, .ptype = rows->types[i]};
+	return params;
+}
+
+uint64
+change_log_keep(const char *sql, const MaterialisedRows *rows, Tuplestorestate *gone)
+{
+	SPIExecuteOptions options = {.params = parameters(rows)};
+	RoleSession session = catalog_begin();
+	uint64 processed;
+	int result;
+
+	options.dest = CreateDestReceiver(DestTuplestore);
+	SetTuplestoreDestReceiverParams(options.dest, gone, CurrentMemoryContext, false, NULL, NULL);
+	result = SPI_execute_extended(sql, &options);
+	if (result < 0)
+		elog(ERROR, "catalogue statement failed: %s: %s", SPI_result_code_string(result), sql);
+	processed = SPI_processed;
+	catalog_end(session);
+	return processed;
+}
+
+/* The kept rows, as a table of that name for the statements to come. */
+static void
+register_gone(const ContinuousView *view, Tuplestorestate *gone)
+{
+	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+
+	rows->md.name = "gone_rows";
+	rows->md.reliddesc = view->mat;
+	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
+	rows->md.enrtuples = tuplestore_tuple_count(gone);
+	rows->reldata = gone;
+	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the rows that are gone");
+}
+
+void
+change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oid time_type, Ticks from,
+			   Ticks to, const List *keys)
+{
+	MaterialisedRows come;
+	RoleSession session;
+	char *sql;
+
+	if (gone == NULL)
+		return;
+	come = materialised_rows(view, time_type, from, to, keys);
+	sql = difference_statement(view, &come);
+	session = catalog_begin();
+	register_gone(view, gone);
+	if (SPI_execute_with_args(sql, come.n, come.types, come.values, NULL, false, 0) !=
+		SPI_OK_INSERT)
+		elog(ERROR, "could not log the corrections of a view: %s", sql);
+	catalog_end(session);
+	tuplestore_end(gone);
+	worker_wake_sinks_at_commit();
+}
+
+void
+change_log_truncated(const ContinuousView *view)
+{
+	bool comparable;
+	char *columns;
+
+	if (!OidIsValid(view->changes))
+		return;
+	columns = list_columns(view->mat, &comparable);
+	(void) catalog_execute(
+		psprintf("INSERT INTO %s.%s (op, %s) SELECT 'd', %s FROM %s.%s", TIDEMARK_DATA_SCHEMA,
+				 quote_identifier(get_rel_name(view->changes)), columns, columns,
+				 TIDEMARK_DATA_SCHEMA, quote_identifier(get_rel_name(view->mat))),
+		0, NULL, NULL, NULL);
+	worker_wake_sinks_at_commit();
+}
+
+void
+change_log_appended(const ContinuousView *view, const Frontier *frontier, Oid time_type, Ticks to)
+{
+	Ticks from = ticks_plus(frontier->frontier, 1);
+	Ticks logged_to = Min(to, frontier->logged_to);
+
+	if (!OidIsValid(view->changes))
+		return;
+	if (from <= logged_to)
+		change_log_end(view, change_log_begin(view), time_type, from, logged_to, NIL);
+	worker_wake_sinks_at_commit();
+}

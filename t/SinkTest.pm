@@ -1,0 +1,49 @@
+# What the tests of sinks share.
+package SinkTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(wait_sent wait_sink_state differences);
+
+# Until all that is final now has been sent.
+sub wait_sent
+{
+	my ($node, $view) = @_;
+	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained('$view', '$PostgreSQL::Test::Utils::timeout_default s')");
+	my $done = $node->poll_query_until('postgres',
+		"SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks WHERE view = '$view'::regclass");
+	ok($done, "all of $view is sent") or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');
+	return;
+}
+
+# Until the view's sink is in this state; meanwhile is run now and then, if given.
+sub wait_sink_state
+{
+	my ($node, $view, $state, $meanwhile) = @_;
+	$meanwhile->() if $meanwhile;
+	my $reached =
+	  $node->poll_query_until('postgres', "SELECT state = '$state' FROM tidemark.sinks WHERE view = '$view'::regclass");
+	ok($reached, "state: $state") or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');
+	return;
+}
+
+# Rows that are in the view, up to its frontier if it's continuous, or in the topic, and not in the other: at most ten.
+sub differences
+{
+	my ($node, $view, $topic, $columns) = @_;
+	my $frontier = $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$view'::regclass");
+	my $condition = $frontier eq '' ? '' : qq{WHERE "createTime" <= '$frontier'};
+	return $node->safe_psql(
+		'postgres', qq{
+		WITH final AS MATERIALIZED (SELECT $columns FROM $view $condition), sent AS MATERIALIZED (SELECT $columns FROM $topic)
+		(SELECT 'lost', * FROM (TABLE final EXCEPT ALL TABLE sent) l LIMIT 5)
+		UNION ALL (SELECT 'repeated', * FROM (TABLE sent EXCEPT ALL TABLE final) r LIMIT 5)});
+}
+
+1;
