@@ -394,6 +394,16 @@ sub grouped_query
 	return $query;
 }
 
+# The first row of each key, for windows and groups over it.
+sub first_rows
+{
+	my ($source) = @_;
+	my $key = pick('k1', 'k2', 'i', 'n');
+
+	return "(SELECT DISTINCT ON ($key) * FROM $source ORDER BY $key, t) once" if chance(0.6);
+	return "(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY $key, b ORDER BY t, l) AS nth FROM $source) numbered WHERE nth = 1) once";
+}
+
 sub new_view
 {
 	my ($self, $stream, $name) = @_;
@@ -405,6 +415,7 @@ sub new_view
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
+		$source = first_rows($source) if chance(0.2);
 		push @{ $self->{views} },
 		  { name => $name, stream => $stream, query => grouped_query($stream, $source), continuous => chance(0.85), arrival => chance(0.3) };
 		return;
@@ -418,6 +429,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
+	$source = first_rows($source) if !$keyed && chance(0.2);
 	if (!$keyed && chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
