@@ -693,6 +693,23 @@ COMMENT ON AGGREGATE tidemark.sliding_window(anyelement, regprocedure, "any")
     IS 'the aggregate of that name over a moving window, by the sliding method for it; what queries over streams are given';
 GRANT EXECUTE ON FUNCTION tidemark.sliding_window(anyelement, regprocedure, "any") TO PUBLIC;
 
+CREATE FUNCTION tidemark.session(event_time timestamp, gap interval) RETURNS timestamp
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_session';
+COMMENT ON FUNCTION tidemark.session(timestamp, interval) IS 'window function: when the row''s session began; a row that comes more than the gap after the one before it begins another';
+GRANT EXECUTE ON FUNCTION tidemark.session(timestamp, interval) TO PUBLIC;
+CREATE FUNCTION tidemark.session(event_time timestamptz, gap interval) RETURNS timestamptz
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_session';
+COMMENT ON FUNCTION tidemark.session(timestamptz, interval) IS 'window function: when the row''s session began; a row that comes more than the gap after the one before it begins another';
+GRANT EXECUTE ON FUNCTION tidemark.session(timestamptz, interval) TO PUBLIC;
+CREATE FUNCTION tidemark.session(event_time date, gap interval) RETURNS date
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_session';
+COMMENT ON FUNCTION tidemark.session(date, interval) IS 'window function: when the row''s session began; a row that comes more than the gap after the one before it begins another';
+GRANT EXECUTE ON FUNCTION tidemark.session(date, interval) TO PUBLIC;
+CREATE FUNCTION tidemark.session(event_time bigint, gap bigint) RETURNS bigint
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_session';
+COMMENT ON FUNCTION tidemark.session(bigint, bigint) IS 'window function: when the row''s session began; a row that comes more than the gap after the one before it begins another';
+GRANT EXECUTE ON FUNCTION tidemark.session(bigint, bigint) TO PUBLIC;
+
 CREATE FUNCTION tidemark.count_distinct_add(internal, anyelement) RETURNS internal
     AS 'MODULE_PATHNAME', 'tidemark_count_distinct_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION tidemark.count_distinct_add(internal, anyelement) IS 'implementation of count_distinct: adds a row';

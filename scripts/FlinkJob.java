@@ -1,14 +1,14 @@
 /*
- * FlinkJob: runs SQL statements on a Flink in this process, one slot, and says what the job wrote until a deadline.
+ * FlinkJob: runs SQL statements on a Flink in this process, one slot, and counts a job's rows until a deadline.
  *
- *   java -cp CLASSES:JARS FlinkJob SECONDS FILE
+ *   java -cp CLASSES:JARS FlinkJob SECONDS FILE in|out OPERATOR
  *
  * FILE has statements that end with ";" at a line's end; the last one is an INSERT, the job. It runs until SECONDS after its first
- * row out, or until it has ended, and is then cancelled. Counted are the rows that leave the job's last operator before the sink:
- * a counter of Flink's own, read through a metric reporter. Printed on standard output, a line each:
+ * row, or until it has ended, and is then cancelled. Counted are the rows that come into, or go out of, the operator whose name
+ * contains OPERATOR: a counter of Flink's own, read through a metric reporter. Printed on standard output, a line each:
  *
- *   at SECONDS ROWS       every second since the first row out
- *   wrote ROWS SECONDS    at the end
+ *   at SECONDS ROWS       every second since the first row
+ *   counted ROWS SECONDS  at the end
  *
  * What Flink is given: parallelism 1, its heap state backend, objects reused between operators, no checkpoints. None of them makes it
  * slower than a job in production.
@@ -34,8 +34,9 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 
 public class FlinkJob {
-	/** Rows in and out of each operator, by the operator's name. */
-	static final Map<String, Counter> rowsOut = new ConcurrentHashMap<>();
+	/** The rows of each operator that go the way that is asked for, by the operator's name. */
+	static final Map<String, Counter> rows = new ConcurrentHashMap<>();
+	static String metricOfRows;
 
 	/** Flink finds it by the name in META-INF/services, which scripts/flink writes. */
 	public static class Reporter implements MetricReporter, MetricReporterFactory {
@@ -54,8 +55,8 @@ public class FlinkJob {
 		public void notifyOfAddedMetric(Metric metric, String name, MetricGroup group) {
 			String operator = group.getAllVariables().get("<operator_name>");
 
-			if (operator != null && name.equals("numRecordsOut"))
-				rowsOut.put(operator, (Counter) metric);
+			if (operator != null && name.equals(metricOfRows))
+				rows.put(operator, (Counter) metric);
 		}
 
 		@Override
@@ -75,10 +76,10 @@ public class FlinkJob {
 		return conf;
 	}
 
-	/** The OVER aggregation's counter; it is there once the job's tasks have started. */
-	static long written() {
-		for (Map.Entry<String, Counter> entry : rowsOut.entrySet())
-			if (entry.getKey().contains("OverAggregate"))
+	/** The operator's counter is there once the job's tasks have started. */
+	static long counted(String operator) {
+		for (Map.Entry<String, Counter> entry : rows.entrySet())
+			if (entry.getKey().contains(operator))
 				return entry.getValue().getCount();
 		return 0;
 	}
@@ -92,7 +93,7 @@ public class FlinkJob {
 		}
 	}
 
-	static void await(JobClient job, double seconds) throws Exception {
+	static void await(JobClient job, double seconds, String operator) throws Exception {
 		long first = 0;
 		long now = 0;
 		long printed = 0;
@@ -101,14 +102,14 @@ public class FlinkJob {
 		while (!ended && (first == 0 || now - first < seconds * 1e9)) {
 			ended = ended(job, 10);
 			now = System.nanoTime();
-			if (first == 0 && written() > 0)
+			if (first == 0 && counted(operator) > 0)
 				first = now;
 			if (first > 0 && (now - first) / 1_000_000_000L > printed) {
 				printed = (now - first) / 1_000_000_000L;
-				System.out.printf("at %d %d%n", printed, written());
+				System.out.printf("at %d %d%n", printed, counted(operator));
 			}
 		}
-		System.out.printf("wrote %d %.3f%n", written(), (now - first) / 1e9);
+		System.out.printf("counted %d %.3f%n", counted(operator), (now - first) / 1e9);
 		if (!ended)
 			job.cancel().get();
 	}
@@ -118,10 +119,11 @@ public class FlinkJob {
 		StreamTableEnvironment tables = StreamTableEnvironment.create(environment);
 		JobClient job = null;
 
+		metricOfRows = arguments[2].equals("in") ? "numRecordsIn" : "numRecordsOut";
 		for (String statement : Files.readString(Path.of(arguments[1])).split(";\\s*\n"))
 			if (!statement.isBlank())
 				job = tables.executeSql(statement).getJobClient().orElse(null);
-		await(job, Double.parseDouble(arguments[0]));
+		await(job, Double.parseDouble(arguments[0]), arguments[3]);
 		System.exit(0);
 	}
 }

@@ -21,6 +21,7 @@
  *       --density N         records a second of event time (default 1000)
  *       --disorder MS       event times go back by up to that much (default 0)
  *       --first N           first orderId (default 1)
+ *       --duplicates PERCENT   share of records that have the orderId of an earlier one, which may be any (default 0)
  *       --garbage PERCENT   share of records that can't become rows (default 0), a kind in turn
  *       --csv FILE          writes the rows there as well, as CSV in the columns' order
  *       --csv-only          ... and nothing to the broker
@@ -550,6 +551,7 @@ struct payments
 	int64_t density;
 	int64_t disorder;
 	int64_t first;
+	int64_t duplicates;
 	int64_t garbage;
 	uint64_t seed;
 	const char *csv_name;
@@ -558,6 +560,7 @@ struct payments
 
 	uint64_t random_state;
 	FILE *csv;
+	int64_t duplicated;
 	int64_t garbage_produced;
 };
 
@@ -589,10 +592,11 @@ payments_options(struct payments *run, int argc, char **argv)
 		const char *name;
 		int64_t *value;
 	} numbers[] = {
-		{"--records", &run->records},	{"--rate", &run->rate},
-		{"--start", &run->start},		{"--density", &run->density},
-		{"--disorder", &run->disorder}, {"--first", &run->first},
-		{"--garbage", &run->garbage},	{"--seed", (int64_t *) &run->seed},
+		{"--records", &run->records},		{"--rate", &run->rate},
+		{"--start", &run->start},			{"--density", &run->density},
+		{"--disorder", &run->disorder},		{"--first", &run->first},
+		{"--garbage", &run->garbage},		{"--seed", (int64_t *) &run->seed},
+		{"--duplicates", &run->duplicates},
 	};
 
 	for (int i = 0; i < argc; i++)
@@ -622,12 +626,24 @@ payments_options(struct payments *run, int argc, char **argv)
 		die("--density: 0 is not a density");
 }
 
+/* The order of record `number`: the next one, or again one of those before. */
+static int64_t
+next_order(struct payments *run, int64_t number)
+{
+	int64_t orders = number - run->duplicated;
+
+	if (run->duplicates == 0 || orders == 0 || next_random(run) % 100 >= (uint64_t) run->duplicates)
+		return run->first + orders;
+	run->duplicated++;
+	return run->first + (int64_t) (next_random(run) % (uint64_t) orders);
+}
+
 static void
 next_payment(struct payments *run, int64_t number, struct payment *payment)
 {
 	uint64_t random = next_random(run);
 
-	payment->order = run->first + number;
+	payment->order = next_order(run, number);
 	payment->event_ms = run->rate > 0 ? (int64_t) (seconds_now() * 1000)
 									  : run->start * 1000 + number * 1000 / run->density;
 	if (run->disorder > 0)

@@ -73,6 +73,12 @@ DELETE FROM s WHERE id % 10 = 4 AND t > '2024-01-01 00:04:00';
 SELECT * FROM maintained();
 INSERT INTO s SELECT * FROM rows(3901, 4200);
 SELECT * FROM maintained();
+-- a maintainer that comes anew goes on from what was saved
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND backend_type ~ 'tidemark';
+INSERT INTO s SELECT * FROM rows(4201, 4300);
+SELECT * FROM maintained();
+INSERT INTO s SELECT * FROM rows(4301, 4350);
+SELECT * FROM maintained();
 -- more rows of one event time than wait in memory
 INSERT INTO s SELECT id + 10000, '2024-01-01 00:20', k, v, n, x, label FROM rows(10000, 13000);
 INSERT INTO s SELECT id + 10000, t + interval '1 h', k, v, n, x, label FROM rows(13001, 13300);

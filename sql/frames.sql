@@ -25,9 +25,18 @@ CREATE VIEW numbered AS SELECT at, id, device, load,
 -- ahead, alone and with what looks ahead again
 CREATE VIEW ahead AS SELECT at, id, avg(load) OVER (ORDER BY at RANGE BETWEEN 10 PRECEDING AND 10 FOLLOWING) AS around FROM sensor;
 CREATE VIEW further AS SELECT at, id, max(around) OVER (ORDER BY at RANGE BETWEEN 2 FOLLOWING AND 7 FOLLOWING) AS peak FROM ahead;
+-- both, beside frames of other kinds
+CREATE VIEW sides AS SELECT at, id, device, sum(load) OVER (PARTITION BY device ORDER BY at RANGE BETWEEN 20 PRECEDING AND 5 PRECEDING) AS earlier,
+    max(load) FILTER (WHERE id % 2 = 0) OVER (ORDER BY at RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+    avg(load) OVER (PARTITION BY device ORDER BY at RANGE BETWEEN 20 PRECEDING AND 3 FOLLOWING) AS both_sides,
+    count(*) OVER (ORDER BY at RANGE BETWEEN 2 FOLLOWING AND 4 FOLLOWING) AS soon, min(id) OVER (PARTITION BY device ORDER BY at RANGE BETWEEN 7 PRECEDING AND 7 PRECEDING) AS then,
+    sum(load) OVER (ORDER BY at RANGE BETWEEN CURRENT ROW AND 3 FOLLOWING) AS next, sum(load) OVER (PARTITION BY device ORDER BY at RANGE 20 PRECEDING) AS so_far,
+    lag(load) OVER (PARTITION BY device ORDER BY at, id) AS last, sum(load) OVER (ORDER BY at RANGE BETWEEN UNBOUNDED PRECEDING AND 3 FOLLOWING) AS all_and_next
+  FROM sensor;
+CREATE VIEW nothing AS SELECT at, id, sum(load) OVER (ORDER BY at RANGE BETWEEN 5 PRECEDING AND 20 PRECEDING) AS never FROM sensor;
 -- nested: what is numbered is summed over a short window
 CREATE VIEW first_three AS SELECT at, id, sum(load) OVER (ORDER BY at RANGE 20 PRECEDING) AS s FROM numbered WHERE n <= 3 OR change > 0;
-SELECT tidemark.make_continuous(v) FROM unnest('{cumulative,counted,numbered,ahead,further,first_three}'::regclass[]) v;
+SELECT tidemark.make_continuous(v) FROM unnest('{cumulative,counted,numbered,ahead,further,sides,nothing,first_three}'::regclass[]) v;
 
 CREATE FUNCTION differences() RETURNS TABLE (view regclass, difference text, "row" jsonb) LANGUAGE sql AS
     'SELECT c.view, v.* FROM tidemark.continuous_views c, tidemark.verify(c.view) v';
@@ -37,7 +46,9 @@ CREATE FUNCTION maintained() RETURNS void LANGUAGE plpgsql AS
 INSERT INTO sensor SELECT i, i * 2 / 3, i % 4, (i * 7919) % 101 / 8.0 FROM generate_series(1, 300) i;
 SELECT maintained();
 -- the frontier stays behind the watermark by what a view looks ahead
-SELECT view, state, percent_materialised, frontier, watermark FROM tidemark.continuous_views ORDER BY view::text;
+SELECT view, method, state, percent_materialised, frontier, watermark FROM tidemark.continuous_views ORDER BY view::text;
+SELECT part, how, why FROM tidemark.explain('sides');
+SELECT how, why FROM tidemark.explain('nothing') WHERE part = 'maintenance';
 SELECT count(*) FROM differences();
 SELECT count(*) FROM numbered WHERE third_before IS NULL;
 

@@ -88,8 +88,10 @@ CREATE TABLE days (d date, v int);
 CREATE TABLE numbers (n bigint, v int);
 CREATE TABLE zoned (z timestamptz, v int);
 SELECT tidemark.create_stream('days', 'd', max_ahead => NULL), tidemark.create_stream('numbers', 'n'), tidemark.create_stream('zoned', 'z');
-CREATE VIEW day_sums AS SELECT d, sum(v) OVER (ORDER BY d RANGE '36 hours' PRECEDING), count(*) OVER (PARTITION BY v % 2 ORDER BY d RANGE '3 days' PRECEDING) FROM days;
-CREATE VIEW number_sums AS SELECT n, sum(v) OVER (ORDER BY n RANGE 10 PRECEDING), max(v) OVER (ORDER BY n RANGE 9223372036854775807 PRECEDING) FROM numbers;
+CREATE VIEW day_sums AS SELECT d, sum(v) OVER (ORDER BY d RANGE '36 hours' PRECEDING), count(*) OVER (PARTITION BY v % 2 ORDER BY d RANGE '3 days' PRECEDING),
+    sum(v) OVER (ORDER BY d RANGE BETWEEN '60 hours' PRECEDING AND '36 hours' PRECEDING) AS earlier, sum(v) OVER (ORDER BY d RANGE BETWEEN '36 hours' FOLLOWING AND '60 hours' FOLLOWING) AS later FROM days;
+CREATE VIEW number_sums AS SELECT n, sum(v) OVER (ORDER BY n RANGE 10 PRECEDING), max(v) OVER (ORDER BY n RANGE 9223372036854775807 PRECEDING),
+    min(v) OVER (ORDER BY n RANGE BETWEEN 9223372036854775807 PRECEDING AND 10 PRECEDING) FROM numbers;
 CREATE VIEW zoned_sums AS SELECT z, avg(v) OVER (ORDER BY z RANGE '24 hours' PRECEDING) FROM zoned;
 SELECT tidemark.make_continuous(v::regclass) FROM unnest('{day_sums,number_sums,zoned_sums}'::text[]) v;
 INSERT INTO days SELECT date '2024-02-20' + i / 2, i FROM generate_series(1, 40) i;

@@ -15,7 +15,15 @@ my %method = (
 	q0 => 'rows',
 	q1 => 'rows',
 	q2 => 'rows',
+	q5 => 'slices',
+	q7 => 'keyed',
+	q12 => 'groups',
 	q14 => 'rows',
+	q15 => 'groups',
+	q16 => 'groups',
+	q17 => 'groups',
+	q18 => 'keyed',
+	q19 => 'keyed',
 	q21 => 'rows',
 	q22 => 'rows');
 my @queries = sort { ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] || $a cmp $b } keys %method;

@@ -189,10 +189,27 @@ sub total_order
 	return chance(0.9) ? $stream->{order} : join ', ', 'id', map { $_->[0] } @columns;
 }
 
+# A window over the rows of one window of event time: any order, any frame.
+sub random_window_within
+{
+	my ($stream, $total) = @_;
+	my ($within, $from) = random_group_window($stream);
+	($within, $from) = random_group_window($stream) while $from;
+	my $key = chance(0.4) ? ', ' . pick('k1', 'k2', 'b') : '';
+	my $order = $total ? 'ORDER BY ' . total_order($stream) : pick('', map { "ORDER BY $_" } 'i', 'f DESC', 'k2, n', 't', 't DESC, k1');
+	my $frame = !$order ? '' : pick(
+		'', 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING', 'GROUPS BETWEEN 1 PRECEDING AND 2 FOLLOWING',
+		'GROUPS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE TIES');
+
+	$frame = pick('ROWS BETWEEN 2 PRECEDING AND 3 FOLLOWING', 'ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING') if $total && chance(0.5);
+	return { text => "(PARTITION BY $within$key $order $frame)", total => $total, within => 1 };
+}
+
 # A window's definition, and whether it leaves the order of two rows open that differ in anything. total: it must not.
 sub random_window
 {
 	my ($stream, $total) = @_;
+	return random_window_within($stream, $total) if chance(0.12);
 	my @keys = grep { defined } (
 		chance(0.7) ? pick('k1', 'k2', 'b', 'i % 3', 'coalesce(k1, -1)', 'k1 + 1') : undef,
 		chance(0.2) ? pick('k2', 'b', 'l % 2 = 0') : undef);
@@ -219,7 +236,11 @@ sub random_window
 	}
 	$frame = random_frame_of_rows('ROWS') if $stream->{unique} && chance(0.15);
 	$exclude = '' unless $frame;
-	return { text => "(${partition}ORDER BY $order $frame$exclude)", total => $total || $stream->{unique} };
+	return {
+		text  => "(${partition}ORDER BY $order $frame$exclude)",
+		total => $total || $stream->{unique},
+		gap   => pick(grep { !/month/ } @lengths)
+	};
 }
 
 sub random_aggregate
@@ -229,7 +250,9 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
+	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if chance(0.08);
+	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
+	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
 	my @calls = (
@@ -384,6 +407,11 @@ sub grouped_query
 		  : pick("(${partition}ORDER BY $first RANGE $lengths[2] PRECEDING)", "(ORDER BY $first RANGE BETWEEN $lengths[1] PRECEDING AND $lengths[1] FOLLOWING)", "(${partition}ORDER BY $first)");
 		my $call = $over =~ /ORDER BY \w+\)$/ ? pick("lag($names[0])", "sum($names[0])") : pick("sum($names[0])", "max($names[0])", 'count(*)');
 		$query = "SELECT *, $call OVER $over AS o FROM ($query) grouped";
+	}
+	elsif (@names && $output[0] =~ /^window| AS w$/ && chance(0.2))
+	{
+		my $call = pick('rank()', 'dense_rank()', 'max(' . $names[0] . ')', 'count(*)');
+		$query = "SELECT *, $call OVER (PARTITION BY $first ORDER BY $names[0] DESC) AS o FROM ($query) grouped";
 	}
 	elsif ($same_type && @names && $output[0] =~ / AS w$/ && chance(0.15))
 	{

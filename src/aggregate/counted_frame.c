@@ -151,6 +151,14 @@ begin_group(CountedFrame *frame, CountedState *state)
 		pop_group(frame, state);
 }
 
+/* In ROWS, it is known before a row comes which one leaves: so there is never one more than needed. */
+static void
+make_room(CountedFrame *frame, CountedState *state)
+{
+	if (frame->bounds.order == 0 && !is_unbounded(frame) && state->rows.count > frame->bounds.first)
+		pop_group(frame, state);
+}
+
 static void
 add_row(CountedFrame *frame, CountedState *state, const NullableDatum *args, bool counts)
 {
@@ -166,6 +174,7 @@ add_row(CountedFrame *frame, CountedState *state, const NullableDatum *args, boo
 		row[i].isnull = !counts || args[order + i - 1].isnull;
 		row[i].value = row[i].isnull ? (Datum) 0 : args[order + i - 1].value;
 	}
+	make_room(frame, state);
 	row_queue_push(&state->rows, &frame->row, row);
 	if (begins)
 	{

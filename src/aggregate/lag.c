@@ -77,9 +77,9 @@ add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 	LagState *lag = state;
 
 	lag->distance = distance_of(self, args);
-	row_queue_push(&lag->rows, &self->row, args);
-	while (lag->rows.count > lag->distance + 1)
+	while (lag->rows.count > Max(lag->distance, 0))
 		row_queue_pop(&lag->rows, &self->row);
+	row_queue_push(&lag->rows, &self->row, args);
 	forget_fallback(self, lag);
 	if (aggregate->nargs == 3 && lag->rows.count <= lag->distance && !args[2].isnull)
 	{

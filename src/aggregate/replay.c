@@ -8,13 +8,14 @@
  *     (first)     -f: state of frame f    takes the saved state
  *     t           0:  a row enters        adds it; its result is what the view shows
  *     t + length   f: a row leaves frame f  takes it away, after the rows that enter at that time
+ *     t - end      -f: a row enters frame f   adds it, before the results at that time
  *
  *     replay(op, f, counts, saved, NULL::result, function, bounds, arguments) OVER (PARTITION BY keys ORDER BY at, op)
  *
  * PostgreSQL's WindowAgg adds up such an aggregate from its partition's start; "adding" a row is one of these three steps. So the
  * plan has nothing in it that the planner doesn't know. `counts` is the function's FILTER. Results are for rows that enter;
  * for others it is null, without the work of finding it. `bounds` are those of a frame that is counted in rows or groups (first, last and
- * order of SlidingBounds), which rows leave by themselves; else null.
+ * order of SlidingBounds), which rows leave by themselves; else null. Where rows don't enter with their results, f is negative.
  *
  * Whoever calls it by hand needs the right to execute the function, as in a query with it.
  */
@@ -60,7 +61,7 @@ typedef struct ReplayState
 	SlidingAggregate *method;
 	MemoryContext context;
 	void *window; /* the sliding state; NULL: the window is empty */
-	bool entered; /* the last row was one that enters */
+	bool shown;	  /* the last row was one that has a result */
 } ReplayState;
 
 /* An element of the bounds, which has to be at least that. */
@@ -172,24 +173,27 @@ window_of(ReplayState *state)
 	return state->window;
 }
 
-static void
-load(FunctionCallInfo fcinfo, ReplayState *state)
+/* Sets the function's arguments; false: FILTER excludes the row. */
+static bool
+set_arguments(FunctionCallInfo fcinfo, Replay *replay)
 {
-	if (!PG_ARGISNULL(ARGUMENT_SAVED))
-		state->window =
-			sliding_load(state->method, PG_GETARG_BYTEA_PP(ARGUMENT_SAVED), state->context);
+	for (int i = 0; i < replay->nargs; i++)
+		replay->args[i] = fcinfo->args[ARGUMENT_FIRST + i];
+	return !PG_ARGISNULL(ARGUMENT_COUNTS) && PG_GETARG_BOOL(ARGUMENT_COUNTS);
 }
 
 static void
-add_or_evict(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
+enter(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
 {
-	bool counts = !PG_ARGISNULL(ARGUMENT_COUNTS) && PG_GETARG_BOOL(ARGUMENT_COUNTS);
+	bool counts = set_arguments(fcinfo, replay);
 
-	for (int i = 0; i < replay->nargs; i++)
-		replay->args[i] = fcinfo->args[ARGUMENT_FIRST + i];
-	if (state->entered)
-		(counts ? sliding_add : sliding_pass)(state->method, window_of(state), replay->args);
-	else if (counts)
+	(counts ? sliding_add : sliding_pass)(state->method, window_of(state), replay->args);
+}
+
+static void
+leave(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
+{
+	if (set_arguments(fcinfo, replay))
 		sliding_evict(state->method, window_of(state), replay->args);
 }
 
@@ -201,12 +205,17 @@ tidemark_replay_step(PG_FUNCTION_ARGS)
 	ReplayState *state = state_of_partition(fcinfo, replay);
 	int32 op = PG_GETARG_INT32(ARGUMENT_OP);
 	int32 frame = PG_GETARG_INT32(ARGUMENT_FRAME);
+	bool enters_when_shown = frame > 0;
 
-	state->entered = op == 0;
-	if (op == -frame)
-		load(fcinfo, state);
-	else if (op == 0 || op == frame)
-		add_or_evict(fcinfo, replay, state);
+	frame = abs(frame);
+	state->shown = op == 0;
+	if (op == -frame && !PG_ARGISNULL(ARGUMENT_SAVED))
+		state->window =
+			sliding_load(state->method, PG_GETARG_BYTEA_PP(ARGUMENT_SAVED), state->context);
+	else if (op == -frame || (op == 0 && enters_when_shown))
+		enter(fcinfo, replay, state);
+	else if (op == frame)
+		leave(fcinfo, replay, state);
 	PG_RETURN_POINTER(state);
 }
 
@@ -220,7 +229,7 @@ tidemark_replay_result(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(ARGUMENT_STATE))
 		PG_RETURN_NULL();
 	state = (ReplayState *) PG_GETARG_POINTER(ARGUMENT_STATE);
-	if (!state->entered)
+	if (!state->shown)
 		PG_RETURN_NULL();
 	result = sliding_result(state->method, window_of(state), &isnull);
 	if (isnull)

@@ -20,9 +20,9 @@ typedef struct Numbers
 	PeerType order;
 } Numbers;
 
+/* There may be one for each of millions of keys. */
 typedef struct NumberState
 {
-	MemoryContext context;
 	int64 rows;
 	int64 rank;		  /* of the newest row */
 	int64 dense_rank; /* likewise */
@@ -32,10 +32,7 @@ typedef struct NumberState
 static void *
 create(SlidingAggregate *aggregate, MemoryContext context)
 {
-	NumberState *numbers = MemoryContextAllocZero(context, sizeof(NumberState));
-
-	numbers->context = context;
-	return numbers;
+	return MemoryContextAllocZero(context, sizeof(NumberState));
 }
 
 static void
@@ -53,7 +50,7 @@ add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
 	numbers->rows++;
 	if (aggregate->nargs == 0 ||
 		!peer_group_begins(&numbers->peers, &((Numbers *) aggregate)->order, args,
-						   numbers->context))
+						   GetMemoryChunkContext(numbers)))
 		return;
 	numbers->rank = numbers->rows;
 	numbers->dense_rank++;
@@ -103,7 +100,8 @@ load(SlidingAggregate *aggregate, void *state, StringInfo buf)
 	numbers->rows = pq_getmsgint64(buf);
 	numbers->rank = pq_getmsgint64(buf);
 	numbers->dense_rank = pq_getmsgint64(buf);
-	peer_group_read(&numbers->peers, &((Numbers *) aggregate)->order, buf, numbers->context);
+	peer_group_read(&numbers->peers, &((Numbers *) aggregate)->order, buf,
+					GetMemoryChunkContext(numbers));
 }
 
 #define METHODS(name, result)                                                                      \

@@ -12,7 +12,7 @@
 
 #include "aggregate/row_queue.h"
 
-#define FIRST_CAPACITY 4
+#define FIRST_CAPACITY 2
 
 void
 row_type_init(RowType *type, const SlidingAggregate *call)

@@ -24,6 +24,7 @@
  *     recompute        every other aggregate                   the rows; O(rows) a result
  *     running fold     the last two, if the window only grows  the aggregate's own state
  *     row number, rank row_number, rank, dense_rank            a count, and what the newest peers have
+ *     session          tidemark.session                        two event times
  *     last rows        lag                                     the rows that it reaches
  *
  * Any of them for aggregates over a frame in ROWS or GROUPS: besides, the frame's rows (counted_frame.c).
@@ -65,6 +66,7 @@ static const PrepareMethod methods[] = {
 	monotone_deque_prepare,
 	row_numbers_prepare,
 	lag_prepare,
+	session_prepare,
 };
 
 /* ---------- the choice ---------- */

@@ -71,6 +71,9 @@ extern SlidingAggregate *sliding_prepare_counted(Oid function, Oid collation, in
  */
 extern bool sliding_wants_order(Oid function);
 
+/* Is it tidemark.session, which is of that kind, too? */
+extern bool sliding_is_session(Oid function);
+
 extern Oid sliding_function(const SlidingAggregate *aggregate);
 
 /* What explain calls the method: "exact sum", "monotone deque", ... */

@@ -70,6 +70,7 @@ extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
 
 extern SlidingAggregate *row_numbers_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *lag_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *session_prepare(const SlidingAggregate *call);
 
 /* inner: the aggregate over the rows in the frame; call: with what GROUPS are told apart by. */
 extern SlidingAggregate *counted_frame_prepare(const SlidingAggregate *call,

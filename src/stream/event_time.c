@@ -107,7 +107,9 @@ ticks_minus(Ticks a, int64 b)
 
 	if (a == TICKS_MIN || a == TICKS_MAX)
 		return a;
-	return pg_sub_s64_overflow(a, b, &result) ? TICKS_MIN : result;
+	if (pg_sub_s64_overflow(a, b, &result))
+		return b > 0 ? TICKS_MIN : TICKS_MAX;
+	return result;
 }
 
 Ticks
@@ -117,7 +119,9 @@ ticks_plus(Ticks a, int64 b)
 
 	if (a == TICKS_MIN || a == TICKS_MAX)
 		return a;
-	return pg_add_s64_overflow(a, b, &result) ? TICKS_MAX : result;
+	if (pg_add_s64_overflow(a, b, &result))
+		return b > 0 ? TICKS_MAX : TICKS_MIN;
+	return result;
 }
 
 int

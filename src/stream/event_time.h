@@ -35,7 +35,7 @@ extern char *event_time_text(Oid type, Ticks ticks);
  */
 extern int64 event_time_duration(Oid type, const char *text, const char *what);
 
-/* a - b and a + b that stop at the extremes; the extremes themselves stay. b >= 0. */
+/* a - b and a + b that stop at the extremes; the extremes themselves stay. b may be negative. */
 extern Ticks ticks_minus(Ticks a, int64 b);
 extern Ticks ticks_plus(Ticks a, int64 b);
 

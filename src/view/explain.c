@@ -70,14 +70,28 @@ method_text(const OverFunction *function)
 					bound_text(bounds->last));
 }
 
+/* So many ticks after the current row, or before it. */
+static char *
+side_text(const Stream *stream, int64 ticks)
+{
+	if (ticks == 0)
+		return "the current row";
+	return psprintf("%s %s", length_text(stream, Abs(ticks)), ticks < 0 ? "back" : "ahead");
+}
+
 static char *
 reach_text(const OverWindow *window, const OverFrame *frame)
 {
 	if (frame->by_row)
 		return "row by row";
 	if (frame->unbounded)
-		return "from the start";
-	return psprintf("%s back", length_text(&window->stream, frame->length));
+		return frame->end == 0
+				   ? "from the start"
+				   : psprintf("from the start to %s", side_text(&window->stream, frame->end));
+	if (frame->end == 0)
+		return psprintf("%s back", length_text(&window->stream, frame->length));
+	return psprintf("%s to %s", side_text(&window->stream, -frame->length),
+					side_text(&window->stream, frame->end));
 }
 
 static void

@@ -6,14 +6,20 @@
  *   RANGE n PRECEDING                 n back                          RANGE ... n FOLLOWING       n ahead
  *   RANGE, ROWS, GROUPS UNBOUNDED     back to the start               ROWS, GROUPS n FOLLOWING    refused
  *   ROWS, GROUPS n PRECEDING          back to the start: n rows lie any time before
- *   row_number, rank, dense_rank, lag back to the start, whatever the frame says
+ *   row_number, rank, dense_rank, lag back to the start, whatever the frame says; so tidemark.session
  *
  * A distance ahead is taken: the frontier stays that far behind the watermark. n rows ahead are not: no row would be final
  * until they have come, whenever that is. Nor is what depends on the partition's last row: no row would ever be.
+ *
+ * Unless partitions end: a window that is partitioned by one of event time (OVER (PARTITION BY date_bin('10 s', t, ...) ORDER BY price))
+ * reaches as far as that one is long, back and ahead, whatever its order, its frame and its functions. Over the groups of that
+ * window (rank() OVER (PARTITION BY window_start ORDER BY count(*))) it doesn't reach out of their event time at all.
+ *
  * Several windows of a level count as the widest of them, levels add up.
  */
 #include "tidemark.h"
 
+#include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -23,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "view/frame.h"
+#include "view/group_window.h"
 
 #define ROWS_AHEAD "no row is final until the rows after it have come, whenever that is"
 
@@ -216,7 +223,7 @@ frame_of_window(Reach *reach, WindowClause *window)
  * for each other; sign: 1 or -1.
  */
 static void
-frame_of_lag(Reach *reach, WindowFunc *call, int sign)
+frame_of_lag(Reach *reach, const WindowFunc *call, int sign)
 {
 	int64 offset = 1;
 
@@ -245,10 +252,15 @@ frame_of_lag(Reach *reach, WindowFunc *call, int sign)
 
 /* False if the function keeps to its frame. */
 static bool
-frame_of_function(Reach *reach, WindowFunc *call)
+frame_of_function(Reach *reach, const WindowFunc *call)
 {
 	if (call->winagg)
 		return false;
+	if (sliding_is_session(call->winfnoid))
+	{
+		widen(&reach->lookback, &unbounded_lookback);
+		return true;
+	}
 	switch (call->winfnoid)
 	{
 		case F_FIRST_VALUE:
@@ -299,22 +311,69 @@ refuse_order(const WindowFunc *call, Shape *shape)
 				 shape_time_name(shape)));
 }
 
+static WindowClause *
+window_of(Query *query, const WindowFunc *call)
+{
+	return list_nth_node(WindowClause, query->windowClause, call->winref - 1);
+}
+
+/* As the window's order, its frame and the function say. */
+static void
+reach_in_order(Reach *reach, const WindowFunc *call)
+{
+	WindowClause *window = window_of(reach->query, call);
+
+	if (!ordered_by_time(reach->query, window, &reach->shape->stream))
+		refuse_order(call, reach->shape);
+	else if (!frame_of_function(reach, call))
+		frame_of_window(reach, window);
+}
+
+bool
+frame_is_in_order(Query *query, const WindowFunc *call, const Stream *stream)
+{
+	Shape shape = {.stream = *stream};
+	Reach reach = {.query = query, .shape = &shape};
+
+	reach_in_order(&reach, call);
+	return shape.refusal == NULL;
+}
+
+/* As the window's order says, else as its partitions do. */
+static void
+reach_of_function(Reach *reach, const WindowFunc *call)
+{
+	Shape shape = *reach->shape;
+	Reach in_order = *reach;
+	Lookback span;
+
+	in_order.shape = &shape;
+	reach_in_order(&in_order, call);
+	if (shape.refusal == NULL)
+	{
+		reach->lookback = in_order.lookback;
+		reach->lookahead = in_order.lookahead;
+	}
+	else if (group_window_span(reach->query, window_of(reach->query, call)->partitionClause,
+							   &shape.stream, &span))
+	{
+		widen(&reach->lookback, &span);
+		widen(&reach->lookahead, &span);
+	}
+	else
+		shape_refuse(reach->shape, shape.refusal, shape.hint);
+}
+
 static bool
 frame_walker(Node *node, void *context)
 {
 	Reach *reach = context;
-	WindowFunc *call = (WindowFunc *) node;
-	WindowClause *window;
 
 	if (node == NULL)
 		return false;
 	if (!IsA(node, WindowFunc))
 		return expression_tree_walker(node, frame_walker, context);
-	window = list_nth_node(WindowClause, reach->query->windowClause, call->winref - 1);
-	if (!ordered_by_time(reach->query, window, &reach->shape->stream))
-		refuse_order(call, reach->shape);
-	else if (!frame_of_function(reach, call))
-		frame_of_window(reach, window);
+	reach_of_function(reach, (WindowFunc *) node);
 	return reach->shape->refusal != NULL;
 }
 

@@ -61,6 +61,7 @@ typedef struct Near
 } Near;
 
 static bool near_of(Query *level, Node *node, const Stream *stream, Near *near);
+static Expr *time_of_key(Expr *key, const Stream *stream, Near *near);
 
 /* ---- steps -------------------------------------------------------------------------------------------- */
 
@@ -513,12 +514,32 @@ near_of_windows(Query *level, Node *node, int column, const Stream *stream, Near
 
 /* ---- expressions ------------------------------------------------------------------------------------------ */
 
+/* A column of a level with GROUP BY: the event time of its groups, if as another type or divided. */
+static bool
+near_of_group(Query *level, Expr *column, const Stream *stream, Near *near)
+{
+	GroupWindow window;
+	Near key = {.scale = 1};
+
+	if (!group_window_find(level, stream, &window) ||
+		!near_of(level, compat_grouped_expression(level, (Node *) column), stream, &key) ||
+		!equal(time_of_key(column, stream, &key), window.time))
+		return false;
+	near->scale = key.scale;
+	near->grid = window.grid;
+	if (stream->time_type == DATEOID)
+	{
+		near->grid.size *= USECS_PER_DAY;
+		near->grid.origin *= USECS_PER_DAY;
+	}
+	return true;
+}
+
 static bool
 near_of_variable(Query *level, Var *var, const Stream *stream, Near *near)
 {
 	RangeTblEntry *entry;
 	TargetEntry *column;
-	GroupWindow below;
 
 	if (var->varlevelsup != 0 || var->varattno <= 0)
 		return false;
@@ -535,15 +556,7 @@ near_of_variable(Query *level, Var *var, const Stream *stream, Near *near)
 	column = get_tle_by_resno(entry->subquery->targetList, var->varattno);
 	if (!level_groups(entry->subquery))
 		return near_of(entry->subquery, (Node *) column->expr, stream, near);
-	if (!group_window_find(entry->subquery, stream, &below) || !equal(below.time, column->expr))
-		return false;
-	near->grid = below.grid;
-	if (stream->time_type == DATEOID)
-	{
-		near->grid.size *= USECS_PER_DAY;
-		near->grid.origin *= USECS_PER_DAY;
-	}
-	return true;
+	return near_of_group(entry->subquery, column->expr, stream, near);
 }
 
 /* An expression over the level's input, whose event time is t; near is as of t itself before. */
@@ -753,4 +766,47 @@ group_window_find(Query *level, const Stream *stream, GroupWindow *window)
 		set_window(window, time, &near, stream->time_type);
 	}
 	return best != PG_INT64_MAX;
+}
+
+/* ---- windows over rows of one window -------------------------------------------------------------------------- */
+
+/* How far apart, in microseconds or integers; -1: there is no bound. groups: the level's window, NULL: it doesn't group. */
+static int64
+span_of(Query *level, Expr *key, const Stream *stream, const GroupWindow *groups)
+{
+	Near near = {.scale = 1};
+	int64 span;
+
+	if (!near_of(level, compat_grouped_expression(level, (Node *) key), stream, &near))
+		return -1;
+	span = near.most - near.least;
+	if (groups == NULL)
+		return span;
+	if (equal(time_of_key(key, stream, &near), groups->time))
+		return 0;
+	return span + groups->lookback.time + groups->lookahead.time;
+}
+
+bool
+group_window_span(Query *level, List *clauses, const Stream *stream, Lookback *span)
+{
+	bool groups = level_groups(level);
+	int64 best = -1;
+	GroupWindow window;
+	ListCell *cell;
+
+	if (groups && !group_window_find(level, stream, &window))
+		return false;
+	foreach (cell, clauses)
+	{
+		Expr *key = (Expr *) get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell),
+													  level->targetList);
+		int64 length = span_of(level, key, stream, groups ? &window : NULL);
+
+		if (length >= 0 && (best < 0 || length < best))
+			best = length;
+	}
+	memset(span, 0, sizeof(*span));
+	span->time = stream->time_type == DATEOID ? best - best % USECS_PER_DAY : best;
+	return best >= 0;
 }

@@ -30,4 +30,10 @@ extern SortGroupClause *level_group_clause(const Query *level, const Expr *expre
 /* The window that such a level, whose input has a shape, groups by; false if there is none. */
 extern bool group_window_find(Query *level, const Stream *stream, GroupWindow *window);
 
+/*
+ * How far apart the event times can be of rows of a level, whose input has a shape, that are equal in these SortGroupClauses; false
+ * if none of them says.
+ */
+extern bool group_window_span(Query *level, List *clauses, const Stream *stream, Lookback *span);
+
 #endif

@@ -264,6 +264,39 @@ make_key(OverKeys *keys)
 	return key;
 }
 
+/* Room for one more element in an array of the keys' context. */
+static void *
+make_room(OverKeys *keys, void *array, int n, int *room, Size size)
+{
+	if (n < *room)
+		return array;
+	*room = Max(64, *room * 2);
+	if (array == NULL)
+		return MemoryContextAlloc(keys->context, size * *room);
+	return repalloc_huge(array, size * *room);
+}
+
+/* A key that has no rows is forgotten at the next sweep, unless some have come. */
+static void
+note_emptied(OverKeys *keys, OverKeyState *key)
+{
+	if (key->emptied)
+		return;
+	key->emptied = true;
+	keys->emptied =
+		make_room(keys, keys->emptied, keys->nemptied, &keys->room, sizeof(OverKeyState *));
+	keys->emptied[keys->nemptied++] = key;
+}
+
+static OverKeyState *
+make_empty_key(OverKeys *keys)
+{
+	OverKeyState *key = make_key(keys);
+
+	note_emptied(keys, key);
+	return key;
+}
+
 /* The key that is in the probe; made if there is none. */
 static OverKeyState *
 find_key(OverKeys *keys)
@@ -275,14 +308,14 @@ find_key(OverKeys *keys)
 	if (keys->nkeys == 0)
 	{
 		if (keys->only == NULL)
-			keys->only = make_key(keys);
+			keys->only = make_empty_key(keys);
 		return keys->only;
 	}
 	hash = hash_probe(keys);
 	entry = keytable_insert_hash(keys->table, NULL, hash, &found);
 	if (!found)
 	{
-		entry->key = make_key(keys);
+		entry->key = make_empty_key(keys);
 		entry->key->hash = hash;
 	}
 	return entry->key;
@@ -323,18 +356,6 @@ set_arguments(StateFunction *function, TupleTableSlot *row)
 		if (function->may_be_toasted[i] && !argument->isnull)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
 	}
-}
-
-/* Room for one more element in an array of the keys' context. */
-static void *
-make_room(OverKeys *keys, void *array, int n, int *room, Size size)
-{
-	if (n < *room)
-		return array;
-	*room = Max(64, *room * 2);
-	if (array == NULL)
-		return MemoryContextAlloc(keys->context, size * *room);
-	return repalloc_huge(array, size * *room);
 }
 
 static void
@@ -399,17 +420,6 @@ over_keys_refill(OverKeys *keys, TupleTableSlot *row)
 		}
 	}
 	over_keys_enter(keys, key, row);
-}
-
-static void
-note_emptied(OverKeys *keys, OverKeyState *key)
-{
-	if (key->emptied)
-		return;
-	key->emptied = true;
-	keys->emptied =
-		make_room(keys, keys->emptied, keys->nemptied, &keys->room, sizeof(OverKeyState *));
-	keys->emptied[keys->nemptied++] = key;
 }
 
 void

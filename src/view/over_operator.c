@@ -2,7 +2,7 @@
  * over_operator.c: a view's windows computed incrementally, from step to step.
  *
  * Two scans walk the stream in event-time order. The head brings the rows that enter the windows, and for each the results; the
- * tail, one for each length of window, those that leave them:
+ * tail, one for each length L of window, those that leave them:
  *
  *           F - L          to - L                     F              to
  *   ──────────┤──── tail ────├────────────────────────┤──── head ────├──────▶ event time
@@ -12,12 +12,15 @@
  * is the buffer. So a row costs the same whatever the window's length, and memory goes with the number of keys. Frames that are
  * counted in rows hold their rows (aggregate/counted_frame.c), and nothing leaves them here.
  *
+ * Frames that end before or after the current row have a tail of their own for the rows that enter, which runs behind the head or before it. What
+ * looks ahead is there to be read: the frontier stays so far behind the watermark.
+ *
  * A row has its results when all of its peers have entered, which is later for one frame than for another: at once where rows are
  * counted; with the last row of this event time where the event time is all that ORDER BY has. So rows wait, in one stage
  * after the other, from the fewest peers to the most.
  *
- * Invariant: the states are what the stream's rows with event times in (F - L, F] make of them, in any snapshot in which the view has this
- * frontier F and this number of corrections. For rows at or below F change only together with a correction (view/correct.c), which
+ * Invariant: the states are what the stream's rows with event times in (F - L, F + end] make of them, in any snapshot in which the view has this
+ * frontier F and this number of corrections. For rows that far change only together with a correction (view/correct.c), which
  * changes that number. Where the catalogue says otherwise, the states are thrown away and made anew from one slice; where it says that
  * rows were inserted and nothing else, those of the rows' keys only (view/keys.c).
  *
@@ -223,14 +226,24 @@ operator_of_view(const ContinuousView *view, const Shape *shape, Query *batch)
 
 /* ---- a step ------------------------------------------------------------------------------------- */
 
-/* The rows that leave the frames of one length. */
+/* The rows that leave the frames of one length, or enter those that have one end, other than with the head. */
 typedef struct Tail
 {
 	OverScan *scan;
-	int64 length;
+	bool enters;
+	int64 distance; /* behind the head */
 	Bitmapset *frames;
 	Bitmapset *columns; /* of the inputs */
 } Tail;
+
+/* The rows with event times in (after, to] that frames are to be filled with. */
+typedef struct Filling
+{
+	Ticks after;
+	Ticks to;
+	Bitmapset *frames;
+	Bitmapset *columns; /* of the inputs */
+} Filling;
 
 /* A row, with what is known of it so far. */
 typedef struct Row
@@ -282,8 +295,9 @@ typedef struct Step
 	Datum *values; /* of a row of the output */
 	bool *nulls;
 
-	Row row; /* the one that enters */
-	Bitmapset *frames_by_row;
+	Row row;				   /* the one that enters */
+	Bitmapset *frames_by_head; /* that the row itself enters */
+	Bitmapset *frames_by_row;  /* that have results for each row */
 	int nstages;
 	Stage **stages; /* from the fewest peers to the most */
 } Step;
@@ -300,8 +314,33 @@ order_columns(const OverWindow *window)
 	return columns;
 }
 
+static void
+add_to_tail(List **tails, bool enters, int64 distance, const OverFrame *frame, int number)
+{
+	Tail *tail = NULL;
+	ListCell *cell;
+
+	foreach (cell, *tails)
+	{
+		Tail *other = lfirst(cell);
+
+		if (other->enters == enters && other->distance == distance)
+			tail = other;
+	}
+	if (tail == NULL)
+	{
+		tail = palloc0(sizeof(Tail));
+		tail->enters = enters;
+		tail->distance = distance;
+		*tails = lappend(*tails, tail);
+	}
+	tail->frames = bms_add_member(tail->frames, number);
+	tail->columns = bms_add_members(tail->columns, frame->columns);
+}
+
+/* Those that bring rows come first: a row has to have entered before it leaves. */
 static List *
-tails_of(const OverWindow *window, bool unbounded)
+tails_of(const OverWindow *window)
 {
 	List *tails = NIL;
 	ListCell *cell;
@@ -309,25 +348,51 @@ tails_of(const OverWindow *window, bool unbounded)
 	foreach (cell, window->frames)
 	{
 		OverFrame *frame = lfirst(cell);
-		Tail *tail = NULL;
-		ListCell *other;
 
-		if (frame->unbounded != unbounded)
-			continue;
-		foreach (other, tails)
-			if (((Tail *) lfirst(other))->length == frame->length)
-				tail = lfirst(other);
-		if (tail == NULL)
-		{
-			tail = palloc0(sizeof(Tail));
-			tail->length = frame->length;
-			tail->columns = unbounded ? order_columns(window) : NULL;
-			tails = lappend(tails, tail);
-		}
-		tail->frames = bms_add_member(tail->frames, foreach_current_index(cell));
-		tail->columns = bms_add_members(tail->columns, frame->columns);
+		if (frame->end != 0)
+			add_to_tail(&tails, true, -frame->end, frame, foreach_current_index(cell));
+	}
+	foreach (cell, window->frames)
+	{
+		OverFrame *frame = lfirst(cell);
+
+		if (!frame->unbounded)
+			add_to_tail(&tails, false, frame->length, frame, foreach_current_index(cell));
 	}
 	return tails;
+}
+
+/* Of the frames at this time, grouped by what they are to be filled with. */
+static List *
+fillings_at(const OverWindow *window, Ticks time)
+{
+	List *fillings = NIL;
+	ListCell *cell;
+
+	foreach (cell, window->frames)
+	{
+		OverFrame *frame = lfirst(cell);
+		Ticks after = frame->unbounded ? TICKS_MIN : ticks_minus(time, frame->length);
+		Ticks to = ticks_plus(time, frame->end);
+		Filling *filling = NULL;
+		ListCell *other;
+
+		foreach (other, fillings)
+			if (((Filling *) lfirst(other))->after == after &&
+				((Filling *) lfirst(other))->to == to)
+				filling = lfirst(other);
+		if (filling == NULL)
+		{
+			filling = palloc0(sizeof(Filling));
+			filling->after = after;
+			filling->to = to;
+			filling->columns = order_columns(window);
+			fillings = lappend(fillings, filling);
+		}
+		filling->frames = bms_add_member(filling->frames, foreach_current_index(cell));
+		filling->columns = bms_add_members(filling->columns, frame->columns);
+	}
+	return fillings;
 }
 
 /*
@@ -367,12 +432,11 @@ count_row(Step *step)
 		step->too_large = true;
 }
 
-/* The rows in (after, from] fill the frames of one length. */
 static void
-refill(Step *step, const Tail *tail, Ticks after)
+refill(Step *step, const Filling *filling)
 {
 	OverScan *scan =
-		scan_inputs(step, tail->columns, after, step->from, step->late_keys, after == TICKS_MIN);
+		scan_inputs(step, filling->columns, filling->after, filling->to, step->late_keys, true);
 	MemoryContext old = MemoryContextSwitchTo(step->group);
 
 	for (; scan->row && !step->too_large; over_scan_next(scan))
@@ -380,7 +444,7 @@ refill(Step *step, const Tail *tail, Ticks after)
 		int i = -1;
 
 		count_row(step);
-		while ((i = bms_next_member(tail->frames, i)) >= 0)
+		while ((i = bms_next_member(filling->frames, i)) >= 0)
 			over_keys_refill(step->op->keys[i], scan->row);
 		MemoryContextReset(step->group);
 	}
@@ -397,29 +461,61 @@ rebuild(Step *step)
 
 	for (int i = 0; i < step->op->nframes; i++)
 		over_keys_begin_refill(step->op->keys[i]);
-	foreach (cell, tails_of(window, true))
-		refill(step, lfirst(cell), TICKS_MIN);
-	foreach (cell, tails_of(window, false))
-	{
-		Tail *tail = lfirst(cell);
+	foreach (cell, fillings_at(window, step->from))
+		refill(step, lfirst(cell));
+}
 
-		refill(step, tail, ticks_minus(step->from, tail->length));
+/* The current row of the tail enters or leaves its frames. */
+static void
+pass_tail(Step *step, const Tail *tail)
+{
+	int i = -1;
+
+	while ((i = bms_next_member(tail->frames, i)) >= 0)
+	{
+		OverKeys *keys = step->op->keys[i];
+
+		if (tail->enters)
+			over_keys_enter(keys, over_keys_find(keys, tail->scan->row), tail->scan->row);
+		else
+			over_keys_leave(keys, tail->scan->row);
 	}
 }
 
-/* The rows before that event time leave the tail's frames. */
 static void
-leave_before(Step *step, Tail *tail, Ticks time)
+move_until(Step *step, Tail *tail, Ticks before)
 {
-	while (tail->scan->row && tail->scan->time < time)
+	while (tail->scan->row && tail->scan->time < before)
 	{
-		int i = -1;
-
-		while ((i = bms_next_member(tail->frames, i)) >= 0)
-			over_keys_leave(step->op->keys[i], tail->scan->row);
+		pass_tail(step, tail);
 		MemoryContextReset(step->group);
 		over_scan_next(tail->scan);
 	}
+}
+
+/* The head is at that event time: rows before its frames have left them, rows that lie in them have entered. */
+static void
+move_tails(Step *step, Ticks time)
+{
+	ListCell *cell;
+
+	foreach (cell, step->tails)
+	{
+		Tail *tail = lfirst(cell);
+		Ticks at = ticks_minus(time, tail->distance);
+
+		move_until(step, tail, tail->enters ? ticks_plus(at, 1) : at);
+	}
+}
+
+/* The head is at the end of the step. */
+static void
+move_tails_to_end(Step *step)
+{
+	ListCell *cell;
+
+	foreach (cell, step->tails)
+		move_until(step, lfirst(cell), TICKS_MAX);
 }
 
 /* ---- rows that wait for their peers ------------------------------------------------------------------- */
@@ -596,8 +692,15 @@ make_stages(Step *step)
 	ListCell *cell;
 
 	foreach (cell, window->frames)
-		if (((OverFrame *) lfirst(cell))->by_row)
-			step->frames_by_row = bms_add_member(step->frames_by_row, foreach_current_index(cell));
+	{
+		OverFrame *frame = lfirst(cell);
+		int number = foreach_current_index(cell);
+
+		if (frame->by_row)
+			step->frames_by_row = bms_add_member(step->frames_by_row, number);
+		if (frame->end == 0)
+			step->frames_by_head = bms_add_member(step->frames_by_head, number);
+	}
 	step->stages = palloc(sizeof(Stage *) * (list_length(window->order) + 1));
 	for (int order = list_length(window->order); order >= 0; order--)
 	{
@@ -635,7 +738,8 @@ enter_row(Step *step)
 		OverKeys *keys = step->op->keys[i];
 
 		row->keys[i] = over_keys_find(keys, row->inputs);
-		over_keys_enter(keys, row->keys[i], row->inputs);
+		if (bms_is_member(i, step->frames_by_head))
+			over_keys_enter(keys, row->keys[i], row->inputs);
 	}
 	step->op->moment++;
 	add_results(step, step->frames_by_row, row);
@@ -649,14 +753,8 @@ static void
 advance_group(Step *step)
 {
 	Ticks time = step->head->time;
-	ListCell *cell;
 
-	foreach (cell, step->tails)
-	{
-		Tail *tail = lfirst(cell);
-
-		leave_before(step, tail, ticks_minus(time, tail->length));
-	}
+	move_tails(step, time);
 	for (; step->head->row && step->head->time == time; over_scan_next(step->head))
 	{
 		enter_row(step);
@@ -680,13 +778,13 @@ begin_scans(Step *step)
 	ListCell *cell;
 
 	step->head = scan_inputs(step, NULL, step->from, step->to, NIL, true);
-	step->tails = tails_of(step->op->window, false);
+	step->tails = tails_of(step->op->window);
 	foreach (cell, step->tails)
 	{
 		Tail *tail = lfirst(cell);
 
-		tail->scan = scan_inputs(step, tail->columns, ticks_minus(step->from, tail->length),
-								 ticks_minus(step->to, tail->length), NIL, false);
+		tail->scan = scan_inputs(step, tail->columns, ticks_minus(step->from, tail->distance),
+								 ticks_minus(step->to, tail->distance), NIL, false);
 	}
 }
 
@@ -705,7 +803,6 @@ static void
 advance(Step *step)
 {
 	MemoryContext old;
-	ListCell *cell;
 	int64 groups = 0;
 
 	begin_scans(step);
@@ -725,8 +822,7 @@ advance(Step *step)
 	}
 	if (!step->too_large)
 	{
-		foreach (cell, step->tails)
-			leave_before(step, lfirst(cell), TICKS_MAX);
+		move_tails_to_end(step);
 		sweep(step);
 	}
 	MemoryContextSwitchTo(old);
@@ -898,12 +994,12 @@ over_operator_want(const ContinuousView *view, Ticks from, Ticks to, SharedSlice
 	ListCell *cell;
 
 	shared_slices_want(slices, over_window_input(window, NULL, NULL, NULL), from, to);
-	foreach (cell, tails_of(window, false))
+	foreach (cell, tails_of(window))
 	{
 		Tail *tail = lfirst(cell);
 
 		shared_slices_want(slices, over_window_input(window, tail->columns, NULL, NULL),
-						   ticks_minus(from, tail->length), ticks_minus(to, tail->length));
+						   ticks_minus(from, tail->distance), ticks_minus(to, tail->distance));
 	}
 }
 

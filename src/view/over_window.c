@@ -12,7 +12,7 @@
  *
  * It can be done where one level has all window functions, and each of its windows
  *
- *   - reaches back a fixed length of event time (or to the start), and ends with the current row and its peers;
+ *   - begins and ends a fixed length of event time before or after the current row, or begins at the start;
  *   - or is counted in rows or groups of peers up to the current row, or to one before it;
  *   - or has a function that numbers rows, or looks back by rows.
  *
@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+#include "view/frame.h"
 #include "view/group_window.h"
 #include "view/over_window.h"
 #include "view/slice.h"
@@ -135,9 +136,13 @@ add_time(OverWindow *window, Query *level)
 
 /* ---- frames ------------------------------------------------------------------------------------- */
 
-/* The fixed length of an interval in ticks; rows of dates lie whole days apart, so what is beyond whole days doesn't count. */
+/*
+ * The fixed length of an interval in ticks. Rows of dates lie whole days apart: of what is beyond whole days nothing counts, or,
+ * where it brings a bound nearer to the frame's middle, a day.
+ */
 static bool
-interval_ticks(const Interval *interval, Oid time_type, int64 *ticks, const char **why)
+interval_ticks(const Interval *interval, Oid time_type, bool inwards, int64 *ticks,
+			   const char **why)
 {
 	if (interval->month != 0)
 	{
@@ -146,13 +151,16 @@ interval_ticks(const Interval *interval, Oid time_type, int64 *ticks, const char
 	}
 	*ticks = ticks_plus((int64) interval->day * USECS_PER_DAY, interval->time);
 	if (time_type == DATEOID)
-		*ticks /= USECS_PER_DAY;
+		*ticks = *ticks / USECS_PER_DAY + (inwards && *ticks % USECS_PER_DAY != 0);
 	return true;
 }
 
-/* The length of a RANGE bound's distance, which view/frame.c has seen to be a constant, and not negative. */
+/*
+ * The length of a RANGE bound's distance, which view/frame.c has seen to be a constant, and not negative. inwards: the bound lies on the
+ * far side of the current row, so that more distance makes the frame smaller.
+ */
 static bool
-distance_ticks(Node *offset, Oid time_type, int64 *ticks, const char **why)
+distance_ticks(Node *offset, Oid time_type, bool inwards, int64 *ticks, const char **why)
 {
 	Const *constant = castNode(Const, eval_const_expressions(NULL, copyObject(offset)));
 
@@ -168,42 +176,33 @@ distance_ticks(Node *offset, Oid time_type, int64 *ticks, const char **why)
 			*ticks = DatumGetInt64(constant->constvalue);
 			return true;
 		case INTERVALOID:
-			return interval_ticks(DatumGetIntervalP(constant->constvalue), time_type, ticks, why);
+			return interval_ticks(DatumGetIntervalP(constant->constvalue), time_type, inwards,
+								  ticks, why);
 		default:
 			*why = "a frame's distance is of a type without a fixed length";
 			return false;
 	}
 }
 
-/* Does the frame end with the current row and its peers? */
-static bool
-ends_with_peers(const WindowClause *clause, Oid time_type, const char **why)
-{
-	int64 distance;
-
-	if (clause->frameOptions & FRAMEOPTION_END_CURRENT_ROW)
-		return true;
-	if ((clause->frameOptions & FRAMEOPTION_END_OFFSET) &&
-		distance_ticks(clause->endOffset, time_type, &distance, why) && distance == 0)
-		return true;
-	*why = "a frame does not end with the current row and its peers";
-	return false;
-}
-
 /* A frame of event time. */
 static bool
-frame_length(const WindowClause *clause, Oid time_type, OverFrame *frame, const char **why)
+frame_of_time(const WindowClause *clause, Oid time_type, OverFrame *frame, const char **why)
 {
 	int options = clause->frameOptions;
+	bool begins_after = (options & FRAMEOPTION_START_OFFSET_FOLLOWING) != 0;
+	bool ends_before = (options & FRAMEOPTION_END_OFFSET_PRECEDING) != 0;
 
-	if (ends_with_peers(clause, time_type, why))
-	{
-		frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
-		if (options & FRAMEOPTION_START_OFFSET)
-			(void) distance_ticks(clause->startOffset, time_type, &frame->length, why);
-		if ((options & FRAMEOPTION_START_OFFSET_FOLLOWING) && frame->length > 0)
-			*why = "a frame begins after the current row";
-	}
+	frame->unbounded = (options & FRAMEOPTION_START_UNBOUNDED_PRECEDING) != 0;
+	if (options & FRAMEOPTION_START_OFFSET)
+		(void) distance_ticks(clause->startOffset, time_type, begins_after, &frame->length, why);
+	if (*why == NULL && (options & FRAMEOPTION_END_OFFSET))
+		(void) distance_ticks(clause->endOffset, time_type, ends_before, &frame->end, why);
+	if (begins_after)
+		frame->length = -frame->length;
+	if (ends_before)
+		frame->end = -frame->end;
+	if (!frame->unbounded && frame->length < -frame->end)
+		*why = "a frame ends before it begins";
 	return *why == NULL;
 }
 
@@ -260,7 +259,7 @@ is_of_rows(const WindowFunc *call)
 		case F_LEAD_ANYCOMPATIBLE_INT4_ANYCOMPATIBLE:
 			return true;
 		default:
-			return false;
+			return sliding_is_session(call->winfnoid);
 	}
 }
 
@@ -287,7 +286,7 @@ frame_of_call(const WindowFunc *call, const WindowClause *clause, Oid time_type,
 	else if (clause->frameOptions & FRAMEOPTION_EXCLUSION)
 		*why = "a frame excludes rows (EXCLUDE)";
 	else if ((clause->frameOptions & FRAMEOPTION_RANGE) && frame->order == 0)
-		return frame_length(clause, time_type, frame, why);
+		return frame_of_time(clause, time_type, frame, why);
 	else if (frame_bounds(clause, 1 + frame->order, counted, why))
 	{
 		frame->by_row = (clause->frameOptions & FRAMEOPTION_ROWS) != 0;
@@ -393,8 +392,9 @@ same_keys(List *a, List *b)
 static bool
 same_frame(const OverFrame *a, const OverFrame *b)
 {
-	return a->unbounded == b->unbounded && a->length == b->length && a->by_row == b->by_row &&
-		   (a->by_row || a->order == b->order) && same_keys(a->keys, b->keys);
+	return a->unbounded == b->unbounded && a->length == b->length && a->end == b->end &&
+		   a->by_row == b->by_row && (a->by_row || a->order == b->order) &&
+		   same_keys(a->keys, b->keys);
 }
 
 /* The frame of a call, made if there is none like it; NULL, with the reason, if it is of a kind that can't be done. */
@@ -406,6 +406,11 @@ find_frame(OverWindow *window, Query *level, const WindowFunc *call, SlidingBoun
 	OverFrame *frame = palloc0(sizeof(OverFrame));
 	ListCell *cell;
 
+	if (!frame_is_in_order(level, call, &window->stream))
+	{
+		*why = "a window is not ordered by the event time, or looks ahead";
+		return NULL;
+	}
 	frame->order = list_length(clause->orderClause) - 1;
 	if (!order_of_window(window, level, clause, why) ||
 		!frame_of_call(call, clause, window->stream.time_type, frame, bounds, why) ||

@@ -30,7 +30,7 @@ typedef struct OverOrder
 } OverOrder;
 
 /*
- * The rows with event times in [t - length, t] and the same keys are the frame of a row at t.
+ * The rows with event times in [t - length, t + end] and the same keys are the frame of a row at t.
  *
  * Frames that are counted in rows or groups, and functions that see all rows before the current one, evict
  * their rows themselves (aggregate/sliding.h): to all others here, these are frames from the start. Functions with a result for each row
@@ -39,7 +39,8 @@ typedef struct OverOrder
 typedef struct OverFrame
 {
 	bool unbounded; /* from the start: no row ever leaves */
-	int64 length;	/* ticks; 0 if unbounded */
+	int64 length;	/* ticks; 0 if unbounded; negative: it begins after t */
+	int64 end;		/* likewise; negative: it ends before t */
 	bool by_row;	/* each row has results of its own, when it has entered */
 	int order; /* else: rows that are equal in event time and in the first so many columns of order have the same ones */
 	List *keys;		 /* of OverKey; may be empty */

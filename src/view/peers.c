@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "aggregate/planner.h"
+#include "aggregate/sliding.h"
 #include "catalog/pg_aggregate.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -71,16 +72,29 @@ depends_on_order(Oid function)
 	return true;
 }
 
+/* Is what the window orders by first the call's first argument? */
+static bool
+is_of_order(Query *query, WindowFunc *call, WindowClause *window)
+{
+	TargetEntry *first = get_sortgroupclause_tle(linitial(window->orderClause), query->targetList);
+
+	return equal(first->expr, linitial(call->args));
+}
+
 /* Does the result of this call depend on the order of its window's peers? */
 static bool
-depends_on_peers(WindowFunc *call, WindowClause *window)
+depends_on_peers(Query *query, WindowFunc *call, WindowClause *window)
 {
 	int frame = window->frameOptions;
 
+	if (sliding_is_session(call->winfnoid))
+		return !is_of_order(query, call, window);
 	switch (call->winfnoid)
 	{
 		case F_RANK_:
 		case F_DENSE_RANK_:
+		case F_PERCENT_RANK_:
+		case F_CUME_DIST_:
 			return false;
 		default:
 			break;
@@ -250,7 +264,8 @@ find_open_order(Node *node, void *arg)
 		WindowClause *window =
 			list_nth_node(WindowClause, context->query->windowClause, call->winref - 1);
 
-		if (!depends_on_peers(call, window) || peers_are_impossible(context->query, window))
+		if (!depends_on_peers(context->query, call, window) ||
+			peers_are_impossible(context->query, window))
 			return false;
 		context->function = call->winfnoid;
 		context->window = window;

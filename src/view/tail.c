@@ -15,6 +15,8 @@
  *                 UNION ALL
  *                 SELECT ticks + L, f, ... FROM inputs WHERE t in (saved - L, newest - L]        -- that leave frame f
  *                 UNION ALL
+ *                 SELECT ticks - E, -f, ... FROM inputs WHERE t in (saved + E, newest + E]      -- enter it, where it ends with t + E
+ *                 UNION ALL
  *                 SELECT first, -f, keys, states FROM saved states of frame f) events) replayed
  *   WHERE op = 0 AND t > frontier
  *
@@ -165,9 +167,9 @@ count_used(const Replay *replay, const OverFrame *frame)
 	return n;
 }
 
-/* The frames that rows leave. */
+/* How many kinds of events lie behind the rows that enter, and so end with the newest of them. */
 static int
-count_leaving(const Replay *replay)
+count_behind(const Replay *replay)
 {
 	int n = 0;
 	ListCell *cell;
@@ -176,7 +178,8 @@ count_leaving(const Replay *replay)
 	{
 		OverFrame *frame = lfirst(cell);
 
-		n += !frame->unbounded && count_used(replay, frame) > 0;
+		if (count_used(replay, frame) > 0)
+			n += (!frame->unbounded && frame->length >= 0) + (frame->end < 0);
 	}
 	return n;
 }
@@ -341,18 +344,24 @@ count_levels(const OverWindow *window)
 	return n;
 }
 
+/*
+ * Rows that leave the frame, or enter it other than as rows of the view, when these have come so far: that distance behind them,
+ * or before them if it is negative.
+ */
 static Query *
-leave_events(const Replay *replay, const OverFrame *frame, int32 number)
+frame_events(const Replay *replay, const OverFrame *frame, int64 distance, int32 op)
 {
-	Oid type = replay->window->stream.time_type;
-	Expr *from = tail_replay_start(replay->view, type, frame->length, replay->reach);
-	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
-	Expr *newest_time = newest(replay, 3 + count_levels(replay->window));
-	Expr *to = tail_before(newest_time, frame->length);
-	Query *inputs = over_window_input(replay->window, frame->columns, from, to);
+	Expr *from =
+		tail_replay_start(replay->view, replay->window->stream.time_type, distance, replay->reach);
+	Expr *to = NULL;
+	Query *inputs;
 
-	shape_stream_level(inputs)->hasSubLinks = true; /* in that condition */
-	return row_events(replay, inputs, frame->length, number);
+	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
+	if (distance >= 0)
+		to = tail_before(newest(replay, 3 + count_levels(replay->window)), distance);
+	inputs = over_window_input(replay->window, frame->columns, from, to);
+	shape_stream_level(inputs)->hasSubLinks = to != NULL; /* in that condition */
+	return row_events(replay, inputs, distance, op);
 }
 
 /* The place of this input among the frame's keys, from 1; 0: it is none. */
@@ -416,8 +425,12 @@ all_events(const Replay *replay)
 		number++;
 		if (count_used(replay, frame) == 0)
 			continue;
+		if (frame->end != 0)
+			parts = lappend(parts, subquery_entry(frame_events(replay, frame, -frame->end, -number),
+												  "enter_frame"));
 		if (!frame->unbounded)
-			parts = lappend(parts, subquery_entry(leave_events(replay, frame, number), "leave"));
+			parts = lappend(
+				parts, subquery_entry(frame_events(replay, frame, frame->length, number), "leave"));
 		parts = lappend(
 			parts,
 			subquery_entry(state_events(replay, frame, lfirst_oid(table), number), "states"));
@@ -538,7 +551,7 @@ bounds_constant(const SlidingBounds *bounds)
 
 /* replay(op, frame, counts, saved, NULL::result, function, bounds, arguments) OVER the frame's window */
 static WindowFunc *
-replay_call(const Query *events, const OverFunction *function, Index winref, int32 frame,
+replay_call(const Query *events, const OverFunction *function, Index winref, int32 number,
 			AttrNumber saved)
 {
 	Oid types[] = {INT4OID,		  INT4OID,		   BOOLOID,		 BYTEAOID,
@@ -549,7 +562,7 @@ replay_call(const Query *events, const OverFunction *function, Index winref, int
 	List *arguments = NIL;
 
 	arguments = lappend(arguments, event_variable(events, EVENT_OP));
-	arguments = lappend(arguments, int4_constant(frame));
+	arguments = lappend(arguments, int4_constant(number));
 	arguments = lappend(arguments,
 						function->filter
 							? (Node *) event_variable(events, EVENT_INPUTS + function->filter - 1)
@@ -585,10 +598,11 @@ replay_frame(const Replay *replay, Query *query, const Query *events, const Over
 	{
 		OverFunction *function = lfirst(cell);
 
-		results[function->number] =
-			is_used(replay, function)
-				? (Expr *) replay_call(events, function, winref, number, saved++)
-				: null_like((Node *) function->call);
+		results[function->number] = is_used(replay, function)
+										? (Expr *) replay_call(events, function, winref,
+															   frame->end == 0 ? number : -number,
+															   saved++)
+										: null_like((Node *) function->call);
 	}
 }
 
@@ -608,8 +622,8 @@ replayed_events(const Replay *replay)
 	for (int i = 0; i < replay->window->nfunctions; i++)
 		add_target(query, results[i], psprintf("r%d", i + 1));
 	query->hasWindowFuncs = true;
-	if (count_leaving(replay) > 0)
-		query->cteList = list_make1(newest_with(replay, count_leaving(replay)));
+	if (count_behind(replay) > 0)
+		query->cteList = list_make1(newest_with(replay, count_behind(replay)));
 	return query;
 }
 
@@ -671,11 +685,11 @@ most_used(const Replay *replay)
 static int64
 replay_reach(const Replay *replay, const Lookback *lookback)
 {
-	int leaving = count_leaving(replay);
+	int behind = count_behind(replay);
 
-	if (leaving == 0 || lookback_is_unbounded(lookback))
+	if (behind == 0 || lookback_is_unbounded(lookback))
 		return TICKS_MAX;
-	return lookback_ticks(replay->window->stream.time_type, lookback) / (1 + leaving);
+	return lookback_ticks(replay->window->stream.time_type, lookback) / (1 + behind);
 }
 
 /* Can the tail come from saved states? lookback: of what the reader asks for. */

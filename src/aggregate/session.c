@@ -1,0 +1,184 @@
+/*
+ * session.c: the window function tidemark.session: where a row's session began.
+ *
+ *     session(t, '30 min') OVER (PARTITION BY k ORDER BY t)
+ *
+ *     t        9:00   9:10   9:25   10:00   10:20
+ *     result   9:00   9:00   9:00   10:00   10:00
+ *
+ * A row begins a session if it comes more than the gap after the row before it, or is the first. So what one needs to know of the rows
+ * before is two event times, and rows of equal event time have the same result: it is the same as a PostgreSQL window function and as a method
+ * of sliding.h. The frame doesn't matter. A row without event time is in no session.
+ */
+#include "tidemark.h"
+
+#include "libpq/pqformat.h"
+#include "utils/timestamp.h"
+#include "utils/memutils.h"
+#include "windowapi.h"
+
+#include "aggregate/sliding_method.h"
+#include "stream/event_time.h"
+
+#define NAME "session"
+
+/* The newest session of a partition; empty if all is zero. */
+typedef struct Session
+{
+	bool begun;
+	Ticks start;
+	Ticks last; /* its newest row */
+} Session;
+
+/* How long a gap is within a session at most. */
+static int64
+gap_ticks(Oid time_type, Datum gap)
+{
+	const Interval *interval;
+	int64 ticks;
+
+	if (time_type == INT8OID)
+		ticks = DatumGetInt64(gap);
+	else
+	{
+		interval = DatumGetIntervalP(gap);
+		if (interval->month != 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("the gap of a session must not contain months or years"),
+							errhint("A month has no fixed length; say it in days.")));
+		if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &ticks) ||
+			pg_add_s64_overflow(ticks, interval->time, &ticks))
+			ereport(ERROR, (errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+							errmsg("the gap of a session is too long")));
+	}
+	if (ticks < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the gap of a session must not be negative")));
+	return time_type == DATEOID ? ticks / USECS_PER_DAY : ticks;
+}
+
+/* The next row; returns where its session begins. */
+static Ticks
+next_row(Session *session, Ticks time, int64 gap)
+{
+	if (!session->begun || time > ticks_plus(session->last, gap))
+		session->start = time;
+	session->begun = true;
+	session->last = time;
+	return session->start;
+}
+
+/* ---------- as a window function ---------- */
+
+PG_FUNCTION_INFO_V1(tidemark_session);
+
+/* session(event time, gap) */
+Datum
+tidemark_session(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Session *session;
+	bool time_is_null;
+	bool gap_is_null;
+	Datum time;
+	Datum gap;
+
+	if (!WindowObjectIsValid(window))
+		elog(ERROR, "session called in non-window context");
+	session = WinGetPartitionLocalMemory(window, sizeof(Session));
+	time = WinGetFuncArgCurrent(window, 0, &time_is_null);
+	gap = WinGetFuncArgCurrent(window, 1, &gap_is_null);
+	WinSetMarkPosition(window, WinGetCurrentPosition(window));
+	if (time_is_null || gap_is_null)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(event_time_datum(
+		type, next_row(session, event_time_ticks(type, time), gap_ticks(type, gap))));
+}
+
+/* ---------- as a method ---------- */
+
+typedef struct SessionState
+{
+	Session session;
+	Ticks result; /* for the newest row */
+	bool isnull;
+} SessionState;
+
+static void *
+create(SlidingAggregate *aggregate, MemoryContext context)
+{
+	return MemoryContextAllocZero(context, sizeof(SessionState));
+}
+
+static void
+destroy(SlidingAggregate *aggregate, void *state)
+{
+	pfree(state);
+}
+
+static void
+add(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
+{
+	SessionState *self = state;
+	Oid type = aggregate->argument_types[0];
+
+	self->isnull = args[0].isnull || args[1].isnull;
+	if (!self->isnull)
+		self->result = next_row(&self->session, event_time_ticks(type, args[0].value),
+								gap_ticks(type, args[1].value));
+}
+
+static void
+evict(SlidingAggregate *aggregate, void *state, const NullableDatum *args)
+{
+	elog(ERROR, "a row leaves what knows sessions");
+}
+
+static Datum
+result(SlidingAggregate *aggregate, void *state, bool *isnull)
+{
+	SessionState *self = state;
+
+	*isnull = self->isnull;
+	return *isnull ? (Datum) 0 : event_time_datum(aggregate->argument_types[0], self->result);
+}
+
+static bool
+save(SlidingAggregate *aggregate, void *state, StringInfo buf)
+{
+	Session *session = &((SessionState *) state)->session;
+
+	pq_sendbyte(buf, session->begun);
+	pq_sendint64(buf, session->start);
+	pq_sendint64(buf, session->last);
+	return true;
+}
+
+static void
+load(SlidingAggregate *aggregate, void *state, StringInfo buf)
+{
+	Session *session = &((SessionState *) state)->session;
+
+	session->begun = pq_getmsgbyte(buf) != 0;
+	session->start = pq_getmsgint64(buf);
+	session->last = pq_getmsgint64(buf);
+}
+
+static const SlidingMethod method = {
+	NAME, 'w', false, false, create, destroy, add, evict, result, save, load,
+};
+
+bool
+sliding_is_session(Oid function)
+{
+	const char *name = sliding_own_name(function);
+
+	return name && strcmp(name, NAME) == 0;
+}
+
+SlidingAggregate *
+session_prepare(const SlidingAggregate *call)
+{
+	return sliding_is_session(call->function) ? sliding_make_plain(call, &method) : NULL;
+}
