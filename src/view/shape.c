@@ -370,7 +370,7 @@ shape_of_input(Query *query, List *ancestors, Shape *shape)
 			shape_of_relation(input, shape);
 			break;
 		case RTE_SUBQUERY:
-			shape_of_level(input->subquery, lcons(query, ancestors), shape);
+			shape_of_level(input->subquery, lcons(query, list_copy(ancestors)), shape);
 			break;
 		case RTE_FUNCTION:
 			shape_refuse(shape, "a function in FROM is not a stream", NULL);
