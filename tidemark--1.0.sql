@@ -292,6 +292,11 @@ CREATE FUNCTION tidemark.tail_replay_start(view regclass, materialised regclass,
 COMMENT ON FUNCTION tidemark.tail_replay_start(regclass, regclass, anyelement, bigint, bigint)
     IS 'in plans of continuous views: the first event time after the saved states, less a length; infinity where the tail doesn''t come from them';
 
+CREATE FUNCTION tidemark.tail_known_end(view regclass, materialised regclass, like_type anyelement, reach bigint)
+    RETURNS anyelement LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_known_end';
+COMMENT ON FUNCTION tidemark.tail_known_end(regclass, regclass, anyelement, bigint)
+    IS 'in plans of continuous views: an event time that few rows are later than; infinity where the tail doesn''t come from saved states';
+
 CREATE FUNCTION tidemark.tail_is_replayed(view regclass, materialised regclass, reach bigint) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_tail_is_replayed';
 COMMENT ON FUNCTION tidemark.tail_is_replayed(regclass, regclass, bigint)

@@ -55,12 +55,12 @@ SELECT tidemark.make_continuous('load');
 SELECT wait_until_saved('load');
 ANALYZE measured;
 
--- the windows are long: the 40 rows that enter, twice (the newest of them bounds what leaves), and the 40 of each window that leave
+-- the windows are long: the 40 rows that enter, the newest (it bounds what leaves), and the 40 of each window that leave
 SELECT * FROM plan_of('SELECT * FROM load');
 -- of one key
 SELECT * FROM plan_of('SELECT * FROM load WHERE key = ''b''');
 SELECT * FROM plan_of('SELECT * FROM load WHERE key IS NULL');
--- only windows that are asked for; a short one is read as it is: 60 rows and the 40
+-- only windows that are asked for
 SELECT * FROM plan_of('SELECT at, peak FROM load');
 SELECT * FROM plan_of('SELECT at, total FROM (SELECT * FROM load) q');
 -- without any: the rows above the frontier
@@ -80,6 +80,14 @@ SELECT * FROM plan_of('SELECT * FROM load WHERE at = ''2026-01-01 00:33:00''');
 SELECT * FROM plan_of('SELECT * FROM load WHERE at > ''2026-01-01 00:33:10''');
 -- compared with another row's column it is no bound
 SELECT count(*) FROM load l, measured m WHERE l.at <= m.at AND m.at = '2026-01-01 00:33:20' AND l.total > 0;
+
+-- a window that is shorter than the tail is read as it is: 30 rows and the 40
+CREATE VIEW brief AS SELECT at, sum(x) OVER (PARTITION BY key ORDER BY at RANGE BETWEEN INTERVAL '30 s' PRECEDING AND CURRENT ROW) FROM measured;
+SELECT tidemark.make_continuous('brief');
+SELECT wait_until_saved('brief');
+SELECT * FROM plan_of('SELECT * FROM brief');
+SELECT * FROM tidemark.verify('brief');
+DROP VIEW brief;
 
 -- the same answers as the batch query's
 SELECT * FROM tidemark.verify('load');

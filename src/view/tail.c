@@ -261,17 +261,18 @@ enter_events(const Replay *replay)
 	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
 }
 
-/* SELECT max(t) FROM inputs WHERE t > saved: no row leaves a window later than that. */
+/* SELECT coalesce(max(t), end) FROM inputs WHERE t >= end, as the catalogue knows it: no row leaves a window later than that. */
 static Query *
 newest_query(const Replay *replay)
 {
 	Oid type = replay->window->stream.time_type;
-	Expr *from = tail_replay_start(replay->view, type, 0, replay->reach);
-	Query *inputs = over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), from,
-									  replay->until);
+	Expr *end = tail_known_end(replay->view, type, replay->reach);
+	Query *inputs =
+		over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), end, NULL);
 	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
 	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
 	Aggref *max = makeNode(Aggref);
+	CoalesceExpr *newest = makeNode(CoalesceExpr);
 
 	max->aggfnoid =
 		LookupFuncName(list_make2(makeString("pg_catalog"), makeString("max")), 1, &type, false);
@@ -281,7 +282,10 @@ newest_query(const Replay *replay)
 	max->aggkind = AGGKIND_NORMAL;
 	max->aggno = max->aggtransno = -1;
 	max->location = -1;
-	add_target(query, (Expr *) max, NEWEST);
+	newest->coalescetype = type;
+	newest->args = list_make2(max, end);
+	newest->location = -1;
+	add_target(query, &newest->xpr, NEWEST);
 	query->hasAggs = true;
 	return query;
 }
@@ -345,6 +349,21 @@ count_levels(const OverWindow *window)
 	return n;
 }
 
+/* The time, or until when the reader wants rows, if that is before. */
+static Expr *
+not_after(Expr *time, Expr *until)
+{
+	MinMaxExpr *least = makeNode(MinMaxExpr);
+
+	if (until == NULL)
+		return time;
+	least->minmaxtype = exprType((Node *) time);
+	least->op = IS_LEAST;
+	least->args = list_make2(time, copyObject(until));
+	least->location = -1;
+	return &least->xpr;
+}
+
 /*
  * Rows that leave the frame, or enter it other than as rows of the view, when these have come so far: that distance behind them,
  * or before them if it is negative.
@@ -359,7 +378,8 @@ frame_events(const Replay *replay, const OverFrame *frame, int64 distance, int32
 
 	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
 	if (distance >= 0)
-		to = tail_before(newest(replay, 3 + count_levels(replay->window)), distance);
+		to = tail_before(not_after(newest(replay, 3 + count_levels(replay->window)), replay->until),
+						 distance);
 	inputs = over_window_input(replay->window, frame->columns, from, to);
 	shape_stream_level(inputs)->hasSubLinks = to != NULL; /* in that condition */
 	return row_events(replay, inputs, distance, op);
@@ -680,8 +700,8 @@ most_used(const Replay *replay)
 }
 
 /*
- * The replay reads the rows since the saved states to enter them, to find the newest, and for each frame that they leave as many
- * others; the slice reads them once, and the lookback.
+ * The replay reads the rows since the saved states to enter them, and for each frame that they leave as many others; the slice reads them
+ * once, and the lookback.
  */
 static int64
 replay_reach(const Replay *replay, const Lookback *lookback)
@@ -690,7 +710,7 @@ replay_reach(const Replay *replay, const Lookback *lookback)
 
 	if (behind == 0 || lookback_is_unbounded(lookback))
 		return TICKS_MAX;
-	return lookback_ticks(replay->window->stream.time_type, lookback) / (1 + behind);
+	return lookback_ticks(replay->window->stream.time_type, lookback) / behind;
 }
 
 /* Can the tail come from saved states? lookback: of what the reader asks for. */

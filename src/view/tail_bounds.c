@@ -36,6 +36,7 @@
 PG_FUNCTION_INFO_V1(tidemark_tail_start);
 PG_FUNCTION_INFO_V1(tidemark_tail_slice_start);
 PG_FUNCTION_INFO_V1(tidemark_tail_replay_start);
+PG_FUNCTION_INFO_V1(tidemark_tail_known_end);
 PG_FUNCTION_INFO_V1(tidemark_tail_is_replayed);
 PG_FUNCTION_INFO_V1(tidemark_tail_before);
 PG_FUNCTION_INFO_V1(tidemark_tail_ticks);
@@ -54,19 +55,20 @@ typedef struct Moment
 	Oid type; /* the event time's */
 	Ticks frontier;
 	Ticks saved; /* TICKS_MIN: nothing, or too little */
+	Ticks end;	 /* where there is something: how far event time has come, not less */
 	bool has_bound;
 	Ticks bound;
 } Moment;
 
-/* How far the stream's event time has come since; a guess from below. */
-static int64
-distance_since(Oid view, Ticks saved, Snapshot snapshot)
+/* How far the stream's event time has come; a guess from below. */
+static Ticks
+known_end(Oid view, Ticks saved, Snapshot snapshot)
 {
 	ContinuousView found;
 
 	if (!view_lookup(view, &found))
-		return 0;
-	return Max(stream_watermark(found.stream, snapshot).greatest, saved) - saved;
+		return saved;
+	return Max(stream_watermark(found.stream, snapshot).greatest, saved);
 }
 
 static void
@@ -77,9 +79,12 @@ read_moment(Moment *moment, Oid view, Oid mat, int64 reach, Snapshot snapshot)
 
 	moment->frontier = known ? frontier.frontier : TICKS_MIN;
 	moment->saved = known ? frontier.saved : TICKS_MIN;
-	if (moment->saved != TICKS_MIN && reach < TICKS_MAX &&
-		distance_since(view, moment->saved, snapshot) >= reach)
-		moment->saved = TICKS_MIN;
+	if (moment->saved != TICKS_MIN)
+	{
+		moment->end = known_end(view, moment->saved, snapshot);
+		if (reach < TICKS_MAX && moment->end - moment->saved >= reach)
+			moment->saved = TICKS_MIN;
+	}
 	moment->xmin = snapshot->xmin;
 	moment->xmax = snapshot->xmax;
 	moment->command = snapshot->curcid;
@@ -180,6 +185,18 @@ tidemark_tail_replay_start(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(bound_datum(moment, bound));
 }
 
+/* tail_known_end(view, its materialised table, null of the event time's type, reach) */
+Datum
+tidemark_tail_known_end(PG_FUNCTION_ARGS)
+{
+	Moment *moment = moment_with_bound(fcinfo, reach_of_call(fcinfo, 3));
+	Ticks bound = moment->bound;
+
+	if (!moment->has_bound)
+		bound = moment->saved == TICKS_MIN ? TICKS_MAX : moment->end;
+	PG_RETURN_DATUM(bound_datum(moment, bound));
+}
+
 /* tail_is_replayed(view, its materialised table, reach) */
 Datum
 tidemark_tail_is_replayed(PG_FUNCTION_ARGS)
@@ -271,6 +288,16 @@ tail_replay_start(const ContinuousView *view, Oid time_type, int64 length, int64
 				list_make5(relation_constant(view->relid), relation_constant(view->mat),
 						   makeNullConst(time_type, -1, InvalidOid), length_constant(length),
 						   length_constant(reach)));
+}
+
+Expr *
+tail_known_end(const ContinuousView *view, Oid time_type, int64 reach)
+{
+	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID};
+
+	return call("tail_known_end", lengthof(types), types, time_type,
+				list_make4(relation_constant(view->relid), relation_constant(view->mat),
+						   makeNullConst(time_type, -1, InvalidOid), length_constant(reach)));
 }
 
 Expr *

@@ -24,6 +24,12 @@ extern Expr *tail_slice_start(const ContinuousView *view, Oid time_type, const L
 extern Expr *tail_replay_start(const ContinuousView *view, Oid time_type, int64 length,
 							   int64 reach);
 
+/*
+ * How far the catalogue knows the stream's event time to have come, not before the saved states: few rows are later. After every event time
+ * where it isn't so.
+ */
+extern Expr *tail_known_end(const ContinuousView *view, Oid time_type, int64 reach);
+
 /* An event time less a length in ticks; and as ticks, a length later. */
 extern Expr *tail_before(Expr *time, int64 length);
 extern Expr *tail_ticks(Expr *time, int64 length);

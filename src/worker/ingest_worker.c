@@ -43,7 +43,8 @@
  */
 #define BATCH_RECORDS 20000
 #define BATCH_BYTES (16 * 1024 * 1024)
-#define LINGER_MS 5
+#define LINGER_MS 5 /* at most; less where the last batch took less */
+#define LINGER_LEAST_MS 2
 #define POLL_RECORDS 5000
 
 #define QUIET_POLL_MS 200  /* how long a poll waits for the first record */
@@ -63,9 +64,9 @@
  * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
  * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
  */
-#define GIVE_WAY_RECORDS 50000
+#define GIVE_WAY_RECORDS 20000
 #define GIVE_WAY_LONGEST 4 /* times */
-#define GIVE_WAY_GREATEST (20 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_GREATEST (50 * GIVE_WAY_RECORDS)
 #define GIVE_WAY_BATCH 5000
 
 /* Positions that are committed, not yet known to be flushed. */
@@ -83,6 +84,7 @@ typedef struct IngestWorker
 	Ingest ingest;
 	KafkaRecord *records;
 	int nrecords;
+	long batch_ms;	   /* that the last batch took */
 	int64 ahead;	   /* by so many records of the views, after the last batch */
 	int topic_missing; /* how often in a row the broker has said that there's no such topic */
 
@@ -374,6 +376,7 @@ give_way(IngestWorker *worker, TimestampTz began, int n)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end;
 
+	worker->batch_ms = TimestampDifferenceMilliseconds(began, now);
 	worker->ahead = records_ahead(worker, n);
 	end = now + (now - began) * Min(worker->ahead / GIVE_WAY_RECORDS, GIVE_WAY_LONGEST);
 	while (should_give_way(worker) && !worker_stop_requested())
@@ -448,7 +451,8 @@ collect(IngestWorker *worker)
 			break;
 		if (start == 0)
 			start = GetCurrentTimestamp();
-		wait_ms = LINGER_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		wait_ms = Min(LINGER_MS, Max(LINGER_LEAST_MS, worker->batch_ms)) -
+				  TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 		if (wait_ms <= 0)
 		{
 			/* Behind: what has come already is taken, without waiting. */
