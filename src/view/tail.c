@@ -769,7 +769,8 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	if (needed.refusal)
 		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
 	if (needed.keyed)
-		needed = *shape; /* what is left keeps rows by key; but the slice has to be told which by all before */
+		needed =
+			*shape; /* what is left keeps rows by key; but the slice has to be told which by all before */
 	replays = shape_has_windows(pruned) &&
 			  prepare_replay(&replay, batch, shape, demand, &needed.lookback);
 	if (replays)
