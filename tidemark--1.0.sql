@@ -113,7 +113,9 @@ CREATE TABLE tidemark.sink (
     mat           oid NOT NULL,                               -- the materialised part that it began with
     topic         regclass NOT NULL,                          -- the foreign table
     role          regrole NOT NULL,                           -- whose rights the worker has
-    mode          text NOT NULL CHECK (mode IN ('append')),
+    mode          text NOT NULL CHECK (mode IN ('append', 'upsert')),
+    corrections   text NOT NULL CHECK (corrections IN ('ignore', 'mark', 'error')),
+    key           name[],                                     -- columns of the view; null: the topic's table says
     paused        bool NOT NULL DEFAULT false,
     position_lost bool NOT NULL DEFAULT false,                -- go on from the position here, once, where the target has none
     frontier      int8 NOT NULL,                              -- ticks: rows up to there are sent
@@ -849,9 +851,11 @@ SELECT tidemark.wake_workers();
 -- Sinks
 -- ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION tidemark.start_sink(view regclass, topic regclass, mode text DEFAULT 'append', start_at text DEFAULT 'beginning')
-    RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_start_sink';
-COMMENT ON FUNCTION tidemark.start_sink(regclass, regclass, text, text)
+CREATE FUNCTION tidemark.start_sink(
+        view regclass, topic regclass, mode text DEFAULT 'append', key name[] DEFAULT NULL,
+        corrections text DEFAULT 'ignore', start_at text DEFAULT 'beginning')
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_start_sink';
+COMMENT ON FUNCTION tidemark.start_sink(regclass, regclass, text, name[], text, text)
     IS 'send a continuous view''s rows to a topic from now on, exactly once: all of them, or those that are to become final';
 
 CREATE FUNCTION tidemark.stop_sink(view regclass, topic regclass) RETURNS void
@@ -875,6 +879,8 @@ CREATE VIEW tidemark.sinks AS
 SELECT s.view,
        s.topic,
        s.mode,
+       s.key,
+       s.corrections,
        CASE WHEN s.paused THEN CASE WHEN w.pid IS NULL THEN 'paused' ELSE 'pausing' END
             ELSE coalesce(w.state, 'stopped') END AS state,
        w.pid,

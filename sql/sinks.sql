@@ -30,6 +30,11 @@ GRANT SELECT ON counts TO sink_sender;
 SELECT tidemark.start_sink('counts', 's');
 SELECT tidemark.start_sink('counts', 'results', mode => 'replace');
 SELECT tidemark.start_sink('counts', 'results', start_at => 'earliest');
+SELECT tidemark.start_sink('counts', 'results', corrections => 'drop');
+SELECT tidemark.start_sink('counts', 'results', mode => 'upsert');
+SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{}');
+SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{x}');
+SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{k}', corrections => 'mark');
 CREATE FOREIGN TABLE wrong_names (k int, m bigint) SERVER nowhere OPTIONS (topic 'results');
 SELECT tidemark.start_sink('counts', 'wrong_names');
 CREATE FOREIGN TABLE wrong_types (k int, n point) SERVER nowhere OPTIONS (topic 'results');
@@ -45,12 +50,12 @@ SET ROLE sink_sender;
 SELECT tidemark.start_sink('counts', 'results');
 SELECT tidemark.start_sink('counts', 'results');
 RESET ROLE;
-SELECT tidemark.start_sink('counts', 'other_results', start_at => 'now');
-SELECT view, topic, mode, sent_up_to, records, corrections_ignored, lag_rows, role FROM tidemark.sinks ORDER BY topic;
+SELECT tidemark.start_sink('counts', 'other_results', mode => 'upsert', key => '{t,k}', start_at => 'now');
+SELECT view, topic, mode, key, corrections, sent_up_to, records, corrections_ignored, lag_rows, role FROM tidemark.sinks ORDER BY topic;
 -- what is corrected is logged: what went and what came
 INSERT INTO s VALUES (5, 1, 1);
 UPDATE s SET v = 0 WHERE t = 8;
-SELECT * FROM tidemark_data.counts_changes ORDER BY seq;
+SELECT seq, dense_rank() OVER (ORDER BY written_by) AS transaction, op, c1, c2, c3 FROM tidemark_data.counts_changes ORDER BY seq;
 SELECT topic, lag_rows FROM tidemark.sinks ORDER BY topic;
 SELECT count(*) FROM tidemark.verify('counts');
 -- who sees and stops them

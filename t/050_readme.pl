@@ -18,6 +18,7 @@ my $node = TidemarkKafka::new_node('main');
 $kafka->topic('payment_msg', 4);
 $kafka->topic('orders', 1);
 $kafka->topic('sink', 1);
+$kafka->topic('latest', 1);
 $kafka->payments('payment_msg', records => 1000, disorder => 3000);
 
 my @blocks = $readme =~ /^```sql\n(.*?)^```/msg;
@@ -53,7 +54,7 @@ sub missing
 }
 
 is( missing('Reference', q{
-		SELECT format('tidemark.%s(%s)', proname, regexp_replace(replace(pg_get_function_arguments(p.oid), ' DEFAULT ', ' = '), '::[a-z ]+', '', 'g'))
+		SELECT format('tidemark.%s(%s)', proname, regexp_replace(replace(pg_get_function_arguments(p.oid), ' DEFAULT ', ' = '), '::[a-z ]+(\[\])?', '', 'g'))
 		FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
 		WHERE pronamespace = 'tidemark'::regnamespace AND proname ~ '_(stream|ingest|sink|continuous|batch|ingested|maintained)$'
 		  AND NOT (proname = 'start_ingest' AND pg_get_function_arguments(p.oid) !~ 'DEFAULT')}),

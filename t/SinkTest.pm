@@ -9,7 +9,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(wait_sent wait_sink_state differences);
+our @EXPORT = qw(wait_sent wait_sink_state becomes is_sent_to);
 
 # Until all that is final now has been sent.
 sub wait_sent
@@ -33,17 +33,31 @@ sub wait_sink_state
 	return;
 }
 
-# Rows that are in the view, up to its frontier if it's continuous, or in the topic, and not in the other: at most ten.
-sub differences
+# A query's result is this, soon: consumers see a transaction when its end has come to the partitions, which is a moment after the
+# broker has taken it in.
+sub becomes
 {
-	my ($node, $view, $topic, $columns) = @_;
+	my ($node, $query, $expected, $name) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $result;
+
+	until (($result = $node->safe_psql('postgres', $query)) eq $expected || time > $deadline)
+	{
+		select undef, undef, undef, 0.1;
+	}
+	return is($result, $expected, $name);
+}
+
+# The topic has the rows of the view, up to its frontier if it's continuous, each once.
+sub is_sent_to
+{
+	my ($node, $view, $topic, $columns, $name) = @_;
 	my $frontier = $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$view'::regclass");
 	my $condition = $frontier eq '' ? '' : qq{WHERE "createTime" <= '$frontier'};
-	return $node->safe_psql(
-		'postgres', qq{
+	return becomes($node, qq{
 		WITH final AS MATERIALIZED (SELECT $columns FROM $view $condition), sent AS MATERIALIZED (SELECT $columns FROM $topic)
 		(SELECT 'lost', * FROM (TABLE final EXCEPT ALL TABLE sent) l LIMIT 5)
-		UNION ALL (SELECT 'repeated', * FROM (TABLE sent EXCEPT ALL TABLE final) r LIMIT 5)});
+		UNION ALL (SELECT 'repeated', * FROM (TABLE sent EXCEPT ALL TABLE final) r LIMIT 5)}, '', $name);
 }
 
 1;

@@ -7,7 +7,7 @@
  *      in the materialised rows already,
  *   2. when these are all done, the materialised rows with event times in (frontier sent, F], F being the view's frontier,
  *
- * both in portions that end at an event time's end, so that a portion may end anywhere else only in memory. So nothing is written
+ * in portions that end with a transaction (1) or with an event time (2). So nothing is written
  * twice, a new consumer is at (before everything, 0), and what waits for him is in the view's own tables (view/change_log.c).
  *
  * Nothing leaves the server that a crash could take back: maintainer and ingestion commit asynchronously, so all that the
@@ -64,43 +64,55 @@ flush_what_is_visible(void)
 
 /* ---- running a query over the view's tables ---------------------------------------------------------- */
 
-/* Whole event times: the first row of the next one after max_rows ends the portion, and isn't received. */
+/*
+ * Whole units: the first row of the next one after max_rows ends the portion, and isn't received. The units are event times, or, of corrections,
+ * the transactions that made them: a key's old and new row are in one portion.
+ */
 typedef struct Portion
 {
 	DestReceiver receiver; /* first */
 	const Feed *feed;
 	FeedReceiver receive;
 	void *arg;
-	int n_columns; /* of the select list; the event time and, of corrections, seq and op follow */
+	int n_columns; /* of the select list; the event time or, of corrections, transaction, seq and op follow */
 	bool corrections;
 	int64 rows;
 	int64 max_rows;
 	bool ended; /* there is more */
-	Ticks time; /* of the last row */
+	int64 unit; /* of the last row */
 	int64 seq;	/* of the last correction */
 } Portion;
+
+static int64
+unit_of(const Portion *portion, TupleTableSlot *slot)
+{
+	Datum value = slot->tts_values[portion->n_columns];
+
+	if (portion->corrections)
+		return DatumGetInt64(value);
+	return event_time_ticks(portion->feed->time_type, value);
+}
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 {
 	Portion *portion = (Portion *) receiver;
 	FeedOp op = FEED_FINAL;
-	bool isnull;
-	Ticks time;
+	int64 unit;
 
 	slot_getallattrs(slot);
-	time = event_time_ticks(portion->feed->time_type, slot->tts_values[portion->n_columns]);
-	if (portion->rows >= portion->max_rows && time != portion->time)
+	unit = unit_of(portion, slot);
+	if (portion->rows >= portion->max_rows && unit != portion->unit)
 	{
 		portion->ended = true;
 		return false;
 	}
-	portion->time = time;
+	portion->unit = unit;
 	portion->rows++;
 	if (portion->corrections)
 	{
 		portion->seq = DatumGetInt64(slot->tts_values[portion->n_columns + 1]);
-		op = (FeedOp) DatumGetChar(slot_getattr(slot, portion->n_columns + 3, &isnull));
+		op = (FeedOp) DatumGetChar(slot->tts_values[portion->n_columns + 2]);
 	}
 	portion->receive(op, slot, portion->arg);
 	return true;
@@ -126,7 +138,7 @@ portion_init(Portion *portion, const Feed *feed, int64 max_rows, FeedReceiver re
 									   .rDestroy = do_nothing,
 									   .mydest = DestNone};
 	portion->n_columns = feed->desc ? feed->desc->natts : 0;
-	portion->time = TICKS_MIN;
+	portion->unit = TICKS_MIN;
 }
 
 /* The analysed query, which reads tables without any check of rights. */
@@ -262,7 +274,6 @@ read_corrections(const Feed *feed, FeedPosition *position, int64 max_rows, FeedR
 	Oid types[] = {INT8OID, feed->time_type};
 	Datum values[] = {Int64GetDatum(position->seq),
 					  event_time_datum(feed->time_type, position->frontier)};
-	int time_attnum = feed->view.time_attnum;
 	int64 last = last_seq(feed);
 	Portion portion;
 
@@ -270,10 +281,9 @@ read_corrections(const Feed *feed, FeedPosition *position, int64 max_rows, FeedR
 	portion.corrections = true;
 	if (last > position->seq && position->frontier != TICKS_MIN)
 		run_portion(&portion,
-					psprintf("SELECT %s, c%d, seq, op FROM %s WHERE seq > $1 AND c%d <= $2 "
+					psprintf("SELECT %s, written_by, seq, op FROM %s WHERE seq > $1 AND c%d <= $2 "
 							 "ORDER BY seq",
-							 feed->columns, time_attnum, data_table(feed->view.changes),
-							 time_attnum),
+							 feed->columns, data_table(feed->view.changes), feed->view.time_attnum),
 					2, types, values);
 	*rows = portion.rows;
 	position->seq = portion.ended ? portion.seq : Max(last, position->seq);
@@ -300,7 +310,7 @@ read_final_rows(const Feed *feed, FeedPosition *position, int64 max_rows, FeedRe
 						 feed->columns, time_attnum, data_table(feed->view.mat), time_attnum,
 						 time_attnum, time_attnum),
 				2, types, values);
-	position->frontier = portion.ended ? portion.time : frontier;
+	position->frontier = portion.ended ? portion.unit : frontier;
 	return portion.ended;
 }
 

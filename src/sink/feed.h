@@ -40,7 +40,8 @@ extern void feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *colum
 extern bool feed_has_news(const Feed *feed, const FeedPosition *position, Ticks *frontier);
 
 /*
- * Reads in the active snapshot what has changed since *position, about max_rows at most: whole event times. Moves *position; true if
+ * Reads in the active snapshot what has changed since *position, about max_rows at most: corrections of whole transactions first,
+ * then final rows of whole event times. Moves *position; true if
  * there is more. What is visible in the snapshot is flushed first, so that it may leave the server. Changes of rows that the consumer didn't have are
  * left out.
  */

@@ -8,37 +8,42 @@
 #include "tidemark.h"
 
 #include "access/xlog.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "format/encoder.h"
 #include "kafka/transaction.h"
 #include "sink/sink.h"
+#include "sink/upsert.h"
 
 #define ASK_BROKER_MS 5000
 
 /* A record's header: all rows that became final up to this event time were sent before it. */
 #define WATERMARK_HEADER "tidemark-watermark"
 
+/* Another one, of corrections that are marked: "insert" or "delete". */
+#define OP_HEADER "tidemark-op"
+
 typedef struct KafkaSink
 {
 	char *name; /* transactional id and group */
 	KafkaProducer *producer;
 	RecordEncoder *encoder;
+	UpsertBuffer *corrections; /* of this portion; mode upsert */
+	int64 sent;				   /* records, in this transaction */
 } KafkaSink;
 
 static void
 open_target(Sink *sink)
 {
 	KafkaSink *state = palloc0(sizeof(KafkaSink));
-	AttrNumber *attnums;
-	int n;
 
 	sink->state = state;
 	state->name =
 		psprintf("tidemark-" UINT64_FORMAT "-%u-%d", GetSystemIdentifier(), MyDatabaseId, sink->id);
-	(void) sink_columns(sink->view, sink->topic, &attnums, &n);
-	state->encoder = record_encoder_create(sink->topic, sink->feed.desc, attnums);
+	state->encoder = record_encoder_create(sink->topic, sink->feed.desc, sink->columns.attnums);
+	state->corrections = upsert_buffer_create();
 	state->producer = kafka_producer_open_transactional(sink->topic, sink->role, state->name);
 }
 
@@ -85,23 +90,53 @@ read_position(Sink *sink, SinkPosition *position, bool *found, char **error)
 static void
 begin(Sink *sink)
 {
-	kafka_transaction_begin(((KafkaSink *) sink->state)->producer);
+	KafkaSink *state = sink->state;
+
+	kafka_transaction_begin(state->producer);
+	state->sent = 0;
 }
 
 static void
-add_watermark(Sink *sink, OutgoingRecord *record)
+add_header(OutgoingRecord *record, const char *name, const char *text)
 {
-	char *text = event_time_text(sink->feed.time_type, sink->complete);
-
-	if (text == NULL)
-		return;
 	if (record->n_headers == 0)
 		record->headers = palloc(sizeof(OutgoingHeader));
 	else
 		record->headers =
 			repalloc(record->headers, sizeof(OutgoingHeader) * (record->n_headers + 1));
 	record->headers[record->n_headers++] =
-		(OutgoingHeader){.name = WATERMARK_HEADER, .value = text, .value_len = strlen(text)};
+		(OutgoingHeader){.name = name, .value = text, .value_len = strlen(text)};
+}
+
+static void
+send_record(OutgoingRecord *record, void *arg)
+{
+	KafkaSink *state = arg;
+
+	kafka_producer_send(state->producer, record);
+	state->sent++;
+}
+
+/* The record's key, where the sink has one of its own: the last column. */
+static void
+set_key(Sink *sink, TupleTableSlot *slot, OutgoingRecord *record)
+{
+	int i = sink->columns.n - 1;
+	text *key;
+
+	if (sink->key && !slot->tts_isnull[i])
+	{
+		key = DatumGetTextPP(slot->tts_values[i]);
+		record->key_len = VARSIZE_ANY_EXHDR(key);
+		record->key = pg_server_to_any(VARDATA_ANY(key), record->key_len, PG_UTF8);
+		if (record->key != VARDATA_ANY(key))
+			record->key_len = strlen(record->key);
+	}
+	if (record->key == NULL && sink->mode == SINK_UPSERT)
+		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+						errmsg("a row of view \"%s\" has no key: the key's column is null",
+							   sink->view_name),
+						errhint("Leave such rows out of the view, or choose another key.")));
 }
 
 static void
@@ -109,22 +144,37 @@ put(Sink *sink, FeedOp op, TupleTableSlot *slot)
 {
 	KafkaSink *state = sink->state;
 	OutgoingRecord record;
+	char *complete = event_time_text(sink->feed.time_type, sink->complete);
 
 	record_encode(state->encoder, slot->tts_values, slot->tts_isnull, &record);
-	add_watermark(sink, &record);
-	kafka_producer_send(state->producer, &record);
+	if (sink->key || sink->mode == SINK_UPSERT)
+		set_key(sink, slot, &record);
+	if (complete)
+		add_header(&record, WATERMARK_HEADER, complete);
+	if (op != FEED_FINAL && sink->mode == SINK_UPSERT)
+	{
+		upsert_buffer_add(state->corrections, op, &record);
+		return;
+	}
+	if (op != FEED_FINAL)
+		add_header(&record, OP_HEADER, op == FEED_DELETE ? "delete" : "insert");
+	/* corrections come before */
+	upsert_buffer_flush(state->corrections, send_record, state);
+	send_record(&record, state);
 }
 
 static void
-commit(Sink *sink, const SinkPosition *position)
+commit(Sink *sink, SinkPosition *position)
 {
 	KafkaSink *state = sink->state;
-	KafkaPosition committed = {
-		.number = position->commits,
-		.text = psprintf("%lld %lld %lld %lld", (long long) position->feed.frontier,
-						 (long long) position->feed.seq, (long long) position->records,
-						 (long long) position->ignored)};
+	KafkaPosition committed;
 
+	upsert_buffer_flush(state->corrections, send_record, state);
+	position->records += state->sent;
+	committed.number = position->commits;
+	committed.text = psprintf("%lld %lld %lld %lld", (long long) position->feed.frontier,
+							  (long long) position->feed.seq, (long long) position->records,
+							  (long long) position->ignored);
 	kafka_transaction_commit(state->producer, state->name, &committed);
 	pfree(committed.text);
 }

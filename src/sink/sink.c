@@ -10,7 +10,8 @@
  * target has, whatever the catalogue says, so a crash of either side at any instant neither loses nor repeats a record. The transaction
  * here ends before the target's is committed: a target that is slow, or away, holds back no vacuum and stops nobody.
  *
- * Mode append: each row once, when it becomes final. What is corrected later is counted, and not sent.
+ * Mode append: each row once, when it becomes final. What is corrected later is counted and not sent, or sent with a mark, or an error.
+ * Mode upsert: the last record of a key is its present row; one that goes leaves a tombstone.
  */
 #include "tidemark.h"
 
@@ -61,18 +62,48 @@ append_column(StringInfo list, Oid view, AttrNumber source, Form_pg_attribute ta
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 }
 
-char *
-sink_columns(Oid view, Oid topic, AttrNumber **attnums, int *n)
+/* The record's key as text: a column's value as in JSON but for the quotes, or an object of several. */
+static void
+append_key(StringInfo list, Oid view, List *key)
+{
+	StringInfoData fields;
+	ListCell *cell;
+
+	initStringInfo(&fields);
+	foreach (cell, key)
+	{
+		char *name = lfirst(cell);
+		AttrNumber source = get_attnum(view, name);
+
+		if (source == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("view \"%s\" has no column \"%s\"", get_rel_name(view), name),
+							errhint("The key of a sink is an array of the view's columns.")));
+		if (list_length(key) == 1)
+			appendStringInfo(&fields, "c%d", source);
+		else
+			appendStringInfo(&fields, "%s%s, c%d", cell == list_head(key) ? "" : ", ",
+							 quote_literal_cstr(name), source);
+	}
+	appendStringInfo(list,
+					 list_length(key) == 1 ? ", pg_catalog.to_json(%s) #>> '{}'"
+										   : ", pg_catalog.json_build_object(%s)::pg_catalog.text",
+					 fields.data);
+}
+
+SinkColumns
+sink_columns(Oid view, Oid topic, List *key)
 {
 	Relation rel = table_open(topic, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(rel);
+	SinkColumns columns = {0};
 	TopicOptions options;
 	StringInfoData list;
 
 	topic_options_get(topic, &options);
+	columns.has_key = key != NIL || options.key_column != NULL;
 	initStringInfo(&list);
-	*attnums = palloc(sizeof(AttrNumber) * Max(desc->natts, 1));
-	*n = 0;
+	columns.attnums = palloc(sizeof(AttrNumber) * (desc->natts + 1));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
@@ -91,14 +122,21 @@ sink_columns(Oid view, Oid topic, AttrNumber **attnums, int *n)
 								   get_rel_name(view), NameStr(column->attname)),
 							errhint("Columns go from the view to the topic by their names.")));
 		append_column(&list, view, source, column);
-		(*attnums)[(*n)++] = i + 1;
+		columns.attnums[columns.n++] = i + 1;
+		columns.has_key |= column_options.metadata == METADATA_KEY;
 	}
 	table_close(rel, AccessShareLock);
-	if (*n == 0)
+	if (columns.n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("topic table \"%s\" has no columns to be sent", get_rel_name(topic))));
-	return list.data;
+	if (key)
+	{
+		append_key(&list, view, key);
+		columns.attnums[columns.n++] = 0;
+	}
+	columns.list = list.data;
+	return columns;
 }
 
 void
@@ -132,16 +170,13 @@ end_transaction(void)
 void
 sink_open(Sink *sink)
 {
-	AttrNumber *attnums;
-	int n;
-
 	begin_transaction();
 	sink_check_rights(sink->view, sink->topic, sink->role);
 	MemoryContextSwitchTo(sink->context);
 	sink->row_context =
 		AllocSetContextCreate(sink->context, "tidemark sink row", ALLOCSET_DEFAULT_SIZES);
-	sink->columns = sink_columns(sink->view, sink->topic, &attnums, &n);
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns);
+	sink->columns = sink_columns(sink->view, sink->topic, sink->key);
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink->target = &kafka_sink;
 	sink->target->open(sink);
 	end_transaction();
@@ -186,6 +221,21 @@ typedef struct Sending
 	bool begun;
 } Sending;
 
+/* Are corrections sent? */
+static bool
+takes_corrections(const Sink *sink)
+{
+	if (sink->mode == SINK_APPEND && sink->corrections == CORRECTIONS_REFUSED)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("view \"%s\" was corrected after its rows were sent to \"%s\"", sink->view_name,
+					sink->topic_name),
+			 errhint("End this sink with tidemark.stop_sink, and start one that takes corrections: "
+					 "mode => 'upsert', corrections => 'mark', or corrections => 'ignore'.")));
+	return sink->mode == SINK_UPSERT || sink->corrections == CORRECTIONS_MARKED;
+}
+
 static void
 receive(FeedOp op, TupleTableSlot *slot, void *arg)
 {
@@ -193,7 +243,7 @@ receive(FeedOp op, TupleTableSlot *slot, void *arg)
 	Sink *sink = sending->sink;
 	MemoryContext old;
 
-	if (op != FEED_FINAL)
+	if (op != FEED_FINAL && !takes_corrections(sink))
 	{
 		sending->next->ignored++;
 		return;
@@ -203,7 +253,6 @@ receive(FeedOp op, TupleTableSlot *slot, void *arg)
 		sink->target->begin(sink);
 	sending->begun = true;
 	sink->target->put(sink, op, slot);
-	sending->next->records++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(sink->row_context);
 }
@@ -216,7 +265,7 @@ read_portion(Sending *sending)
 	bool more;
 
 	begin_transaction();
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns);
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink->complete = sink->position.feed.frontier;
 	more = feed_read(&sink->feed, &sending->next->feed, PORTION_ROWS, receive, sending);
 	end_transaction();
@@ -240,7 +289,6 @@ sink_send(Sink *sink)
 	SinkProgress progress = {0};
 
 	progress.more = read_portion(&sending);
-	progress.records = next.records - sink->position.records;
 	if (!sending.begun && is_worth_a_commit(sink, &next))
 	{
 		sink->target->begin(sink);
@@ -250,6 +298,7 @@ sink_send(Sink *sink)
 	{
 		next.commits++;
 		sink->target->commit(sink, &next);
+		progress.records = next.records - sink->position.records;
 		sink->committed_at = GetCurrentTimestamp();
 	}
 	sink->position = next;

@@ -15,7 +15,30 @@ typedef struct SinkPosition
 	int64 ignored; /* changes of rows that had been sent, and were not sent */
 } SinkPosition;
 
+typedef enum SinkMode
+{
+	SINK_APPEND, /* each row is a record */
+	SINK_UPSERT	 /* each key's present row is its last record; a tombstone when it goes */
+} SinkMode;
+
+/* What becomes of rows that are corrected after they were sent; in mode append. */
+typedef enum SinkCorrections
+{
+	CORRECTIONS_IGNORED,
+	CORRECTIONS_MARKED, /* the old and the new row are sent, with a mark */
+	CORRECTIONS_REFUSED /* an error */
+} SinkCorrections;
+
 typedef struct Sink Sink;
+
+/* What is read for a topic's records: of the view's columns those that it has, by their names. */
+typedef struct SinkColumns
+{
+	char *list;			 /* a select list over the materialised table's columns */
+	AttrNumber *attnums; /* the topic's columns; 0: the last one is the record's key, as text */
+	int n;
+	bool has_key; /* records have a key */
+} SinkColumns;
 
 /*
  * A kind of place that sinks send to. What is opened belongs to the session (CurrentMemoryContext of open). An error that is raised ends the
@@ -38,7 +61,8 @@ typedef struct SinkTarget
 	/* What is put between begin and commit is seen at once, and only together with the position. */
 	void (*begin)(Sink *sink);
 	void (*put)(Sink *sink, FeedOp op, TupleTableSlot *slot);
-	void (*commit)(Sink *sink, const SinkPosition *position);
+	/* Counts the records in position->records first. */
+	void (*commit)(Sink *sink, SinkPosition *position);
 } SinkTarget;
 
 extern const SinkTarget kafka_sink;
@@ -53,10 +77,14 @@ struct Sink
 	Oid role; /* whose rights it has */
 	char view_name[NAMEDATALEN];
 	char topic_name[NAMEDATALEN];
+	SinkMode mode;
+	SinkCorrections corrections;
+	List *
+		key; /* names of the view's columns that are the record's key; NIL: the topic's table says */
 	bool position_lost; /* go on from the catalogue's position if the place has none */
 	SinkPosition position;
 
-	char *columns; /* see sink_columns */
+	SinkColumns columns;
 	Feed feed;
 	int64 trimmed_to;		  /* logged changes up to there are deleted, unless others need them */
 	TimestampTz committed_at; /* when the target did it last, in this session */
@@ -79,11 +107,13 @@ extern void sink_record_error(int32 id, const char *message);
 
 /* ---- sink.c ---- */
 
-/*
- * The select list that makes a topic's columns of a view's, by their names; *attnums: which they are, n of them. Raises an error for a column
- * that the view doesn't have.
- */
-extern char *sink_columns(Oid view, Oid topic, AttrNumber **attnums, int *n);
+/* Raises an error for a column that the view doesn't have. key: names of the view's columns, or NIL. */
+extern SinkColumns sink_columns(Oid view, Oid topic, List *key);
+
+/* What the catalogue, and users, call them; errors for other words. key: a name[], as a list of C strings. */
+extern SinkMode sink_mode(const char *word);
+extern SinkCorrections sink_corrections(const char *word);
+extern List *sink_key(Datum key);
 
 /* Has the sink's role the rights that it needs? Raises an error if not. */
 extern void sink_check_rights(Oid view, Oid topic, Oid role);

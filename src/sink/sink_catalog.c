@@ -45,6 +45,18 @@ column(int number)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, &isnull);
 }
 
+static void
+load_key(Sink *sink)
+{
+	bool isnull;
+	Datum key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15, &isnull);
+	MemoryContext old = MemoryContextSwitchTo(sink->context);
+
+	if (!isnull)
+		sink->key = sink_key(key);
+	MemoryContextSwitchTo(old);
+}
+
 bool
 sink_load(Sink *sink)
 {
@@ -56,7 +68,8 @@ sink_load(Sink *sink)
 	if (SPI_execute_with_args(
 			"SELECT s.view::oid, s.mat::oid, s.topic::oid, s.role::oid, v.relname, t.relname, "
 			"s.position_lost,"
-			" s.frontier, s.seq, s.commits, s.records, s.ignored FROM tidemark.sink s"
+			" s.frontier, s.seq, s.commits, s.records, s.ignored, s.mode, s.corrections, s.key"
+			" FROM tidemark.sink s"
 			" JOIN pg_class v ON v.oid = s.view JOIN pg_class t ON t.oid = s.topic"
 			" WHERE s.id = $1 AND NOT s.paused",
 			1, types, values, NULL, true, 1) != SPI_OK_SELECT)
@@ -76,6 +89,9 @@ sink_load(Sink *sink)
 			.commits = DatumGetInt64(column(10)),
 			.records = DatumGetInt64(column(11)),
 			.ignored = DatumGetInt64(column(12))};
+		sink->mode = sink_mode(TextDatumGetCString(column(13)));
+		sink->corrections = sink_corrections(TextDatumGetCString(column(14)));
+		load_key(sink);
 	}
 	end_transaction();
 	return found;

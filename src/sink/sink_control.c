@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -50,12 +51,57 @@ lock_view(Oid relid, ContinuousView *view)
 						 "it is read, or write the rows of now with INSERT INTO ... SELECT.")));
 }
 
-static void
-check_mode(const char *mode)
+/* The number of a word in a list that ends with NULL; an error for another one. */
+static int
+choose(const char *what, const char *word, const char *const *words)
 {
-	if (strcmp(mode, "append") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("mode must be \"append\", not \"%s\"", mode)));
+	StringInfoData all;
+
+	initStringInfo(&all);
+	for (int i = 0; words[i]; i++)
+	{
+		if (strcmp(words[i], word) == 0)
+			return i;
+		appendStringInfo(&all, "%s\"%s\"", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("%s must be %s, not \"%s\"", what, all.data, word)));
+}
+
+SinkMode
+sink_mode(const char *word)
+{
+	static const char *const words[] = {"append", "upsert", NULL};
+
+	return (SinkMode) choose("mode", word, words);
+}
+
+SinkCorrections
+sink_corrections(const char *word)
+{
+	static const char *const words[] = {"ignore", "mark", "error", NULL};
+
+	return (SinkCorrections) choose("corrections", word, words);
+}
+
+List *
+sink_key(Datum key)
+{
+	List *names = NIL;
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(DatumGetArrayTypeP(key), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+					  &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("a column of the key must not be null")));
+		names = lappend(names, pstrdup(NameStr(*DatumGetName(elements[i]))));
+	}
+	return names;
 }
 
 /* Where a new sink begins: before everything, or behind what is final now. */
@@ -77,17 +123,36 @@ first_position(const char *start_at, const ContinuousView *view)
 	return position;
 }
 
-static void
-insert_sink(const ContinuousView *view, Oid topic, const char *mode, const FeedPosition *position)
+/* What start_sink is given. */
+typedef struct SinkOptions
 {
-	Oid types[] = {REGCLASSOID, OIDOID, REGCLASSOID, REGROLEOID, TEXTOID, INT8OID};
-	Datum values[] = {ObjectIdGetDatum(view->relid), ObjectIdGetDatum(view->mat),
-					  ObjectIdGetDatum(topic),		 ObjectIdGetDatum(GetUserId()),
-					  CStringGetTextDatum(mode),	 Int64GetDatum(position->frontier)};
+	char *mode;
+	char *corrections;
+	char *start_at;
+	bool has_key;
+	Datum key; /* name[] */
+} SinkOptions;
 
-	if (catalog_execute("INSERT INTO tidemark.sink (view, mat, topic, role, mode, frontier)"
-						" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-						6, types, values, NULL) == 0)
+static void
+insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
+			const FeedPosition *position)
+{
+	Oid types[] = {REGCLASSOID, OIDOID,	 REGCLASSOID,  REGROLEOID,
+				   TEXTOID,		TEXTOID, NAMEARRAYOID, INT8OID};
+	Datum values[] = {ObjectIdGetDatum(view->relid),
+					  ObjectIdGetDatum(view->mat),
+					  ObjectIdGetDatum(topic),
+					  ObjectIdGetDatum(GetUserId()),
+					  CStringGetTextDatum(options->mode),
+					  CStringGetTextDatum(options->corrections),
+					  options->key,
+					  Int64GetDatum(position->frontier)};
+	char nulls[] = {' ', ' ', ' ', ' ', ' ', ' ', options->has_key ? ' ' : 'n', ' ', '\0'};
+
+	if (catalog_execute(
+			"INSERT INTO tidemark.sink (view, mat, topic, role, mode, corrections, key, frontier)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+			lengthof(types), types, values, nulls) == 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("view \"%s\" is already sent to topic table \"%s\"",
 							   get_rel_name(view->relid), get_rel_name(topic)),
@@ -95,28 +160,54 @@ insert_sink(const ContinuousView *view, Oid topic, const char *mode, const FeedP
 								"ends it and forgets its position.")));
 }
 
+static void
+check_options(const SinkOptions *options, Oid view, Oid topic)
+{
+	SinkMode mode = sink_mode(options->mode);
+	List *key = options->has_key ? sink_key(options->key) : NIL;
+
+	if (options->has_key && key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key must have columns")));
+	if (sink_corrections(options->corrections) != CORRECTIONS_IGNORED && mode == SINK_UPSERT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("corrections can be chosen in mode \"append\" only"),
+						errdetail("In mode \"upsert\" they are new records of their keys.")));
+	if (!sink_columns(view, topic, key).has_key && mode == SINK_UPSERT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mode \"upsert\" needs a key"),
+				 errhint("Name the view's columns that tell its rows apart: key => "
+						 "'{province_id}'; or give the topic's table the option key_column.")));
+}
+
 Datum
 tidemark_start_sink(PG_FUNCTION_ARGS)
 {
-	Oid relid = PG_GETARG_OID(0);
-	Oid topic = PG_GETARG_OID(1);
-	char *mode = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	char *start_at = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	Oid relid;
+	Oid topic;
+	SinkOptions options;
 	ContinuousView view;
-	AttrNumber *attnums;
 	FeedPosition position;
-	int n;
 
 	tidemark_require_preload("start_sink");
-	check_mode(mode);
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i) && i != 3)
+			PG_RETURN_NULL();
+	relid = PG_GETARG_OID(0);
+	topic = PG_GETARG_OID(1);
+	options = (SinkOptions){.mode = text_to_cstring(PG_GETARG_TEXT_PP(2)),
+							.has_key = !PG_ARGISNULL(3),
+							.key = PG_GETARG_DATUM(3),
+							.corrections = text_to_cstring(PG_GETARG_TEXT_PP(4)),
+							.start_at = text_to_cstring(PG_GETARG_TEXT_PP(5))};
 	topic_require(topic, ACL_INSERT);
 	sink_check_rights(relid, topic, GetUserId());
 	lock_view(relid, &view);
-	(void) sink_columns(relid, topic, &attnums, &n);
+	check_options(&options, relid, topic);
 	change_log_create(relid);
 	(void) view_lookup(relid, &view);
-	position = first_position(start_at, &view);
-	insert_sink(&view, topic, mode, &position);
+	position = first_position(options.start_at, &view);
+	insert_sink(&view, topic, &options, &position);
 	worker_wake_at_commit();
 	PG_RETURN_VOID();
 }

@@ -63,6 +63,7 @@ create_table(const ContinuousView *view)
 
 	(void) catalog_execute(
 		psprintf("CREATE TABLE %s.%s (seq int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+				 "written_by xid8 NOT NULL DEFAULT pg_current_xact_id(), "
 				 "op \"char\" NOT NULL, LIKE %s.%s)",
 				 TIDEMARK_DATA_SCHEMA, quote_identifier(name), TIDEMARK_DATA_SCHEMA,
 				 quote_identifier(get_rel_name(view->mat))),

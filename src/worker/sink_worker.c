@@ -97,7 +97,7 @@ has_news(Sink *sink)
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns);
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink_check_rights(sink->view, sink->topic, sink->role);
 	news = feed_has_news(&sink->feed, &sink->position.feed, &frontier);
 	PopActiveSnapshot();

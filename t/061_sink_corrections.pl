@@ -1,0 +1,134 @@
+# Corrections of rows that were sent. Mode upsert: the compacted topic, read to its end, is the view. Mode append: marked, or an error.
+# TIDEMARK_SEED: another run.
+use strict;
+use warnings;
+
+use IngestTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SinkTest;
+use Test::More;
+use TidemarkKafka;
+use TidemarkServer;
+
+my $seed = $ENV{TIDEMARK_SEED} // int(rand(1000000));
+note "TIDEMARK_SEED=$seed";
+srand($seed);
+
+my $kafka = TidemarkKafka->start;
+my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\n");
+my $columns = 't bigint, k int, id bigint, n bigint, high numeric, key text OPTIONS (metadata \'key\'), headers jsonb OPTIONS (metadata \'headers\'), part int OPTIONS (metadata \'partition\'), pos bigint OPTIONS (metadata \'offset\')';
+
+for my $topic (qw(upserts marked refused))
+{
+	$kafka->topic($topic, 3);
+	create_topic_table($node, $kafka, "${topic}_topic", $topic, $columns);
+}
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE s (t bigint, k int, id bigint, v int, note json);
+	SELECT tidemark.create_stream('s', 't', allowed_delay => '10');
+	-- a row of the stream moves in time and keeps its key; of some keys, no row is left
+	CREATE VIEW v AS SELECT t, k, id, count(*) OVER w AS n, max(v) OVER w AS high FROM s WHERE v > 0
+		WINDOW w AS (PARTITION BY k ORDER BY t RANGE BETWEEN 20 PRECEDING AND CURRENT ROW);
+	SELECT tidemark.make_continuous('v');
+	SELECT tidemark.start_sink('v', 'upserts_topic', mode => 'upsert', key => '{id}'),
+	       tidemark.start_sink('v', 'marked_topic', key => '{k,id}', corrections => 'mark'),
+	       tidemark.start_sink('v', 'refused_topic', corrections => 'error')});
+
+# What a compacted topic keeps.
+my $last = q{SELECT DISTINCT ON (key) key, t, k, id, n, high FROM upserts_topic ORDER BY key, pos DESC};
+
+my $next = 1;
+my $time = 1;
+
+sub insert_rows
+{
+	my ($n) = @_;
+	my @rows = map { $time += int(rand(3)); sprintf('(%d, %d, %d, %d)', $time, int(rand(5)), $next++, int(rand(50)) - 5) } 1 .. $n;
+	$node->safe_psql('postgres', 'INSERT INTO s VALUES ' . join(', ', @rows));
+}
+
+sub change_rows
+{
+	my $id = 1 + int(rand($next));
+	my $other = int(rand($time));
+	my @changes = (
+		"INSERT INTO s VALUES ($other, 3, " . $next++ . ", 40)",
+		"DELETE FROM s WHERE id = $id",
+		"UPDATE s SET v = 60 WHERE id = $id",
+		"UPDATE s SET t = $other WHERE id = $id",
+		"UPDATE s SET v = -1 WHERE id = $id",
+		"BEGIN; UPDATE s SET t = $other WHERE id = $id; UPDATE s SET t = t + 7 WHERE id = $id; COMMIT",
+		"BEGIN; DELETE FROM s WHERE id = $id; INSERT INTO s VALUES ($other, 1, $id, 5); COMMIT",
+		"UPDATE s SET k = 4 WHERE t BETWEEN $other AND $other + 15");
+	$node->safe_psql('postgres', $changes[ rand @changes ]);
+}
+
+sub wait_all_sent
+{
+	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('v')});
+	ok( $node->poll_query_until('postgres',
+			q{SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks WHERE topic <> 'refused_topic'::regclass}),
+		'all is sent')
+	  or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');
+}
+
+sub is_the_view
+{
+	my ($name) = @_;
+	wait_all_sent();
+	becomes($node, qq{
+			WITH final AS MATERIALIZED (SELECT id::text AS key, * FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			     kept AS MATERIALIZED (SELECT * FROM ($last) l WHERE t IS NOT NULL)
+			(SELECT 'missing', * FROM (TABLE final EXCEPT ALL TABLE kept) x LIMIT 5)
+			UNION ALL (SELECT 'unexpected', * FROM (TABLE kept EXCEPT ALL TABLE final) x LIMIT 5)},
+		'', "$name: what a compacted topic keeps is the view");
+	# marked: what came, less what went, is the view too
+	becomes($node, q{
+			WITH final AS MATERIALIZED (SELECT t, k, id, n, high FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			     records AS MATERIALIZED (SELECT t, k, id, n, high, headers ->> 'tidemark-op' AS op FROM marked_topic),
+			     sent AS MATERIALIZED (SELECT t, k, id, n, high FROM records WHERE op IS DISTINCT FROM 'delete'
+			                           EXCEPT ALL SELECT t, k, id, n, high FROM records WHERE op = 'delete')
+			(SELECT 'missing', * FROM (TABLE final EXCEPT ALL TABLE sent) x LIMIT 5)
+			UNION ALL (SELECT 'unexpected', * FROM (TABLE sent EXCEPT ALL TABLE final) x LIMIT 5)},
+		'', "$name: and what is marked adds up to it");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('v')}), '0', "$name: view = batch");
+}
+
+insert_rows(200);
+is_the_view('rows in order');
+for my $round (1 .. 6)
+{
+	for (1 .. 8) { insert_rows(5); change_rows() }
+	if ($round == 3)
+	{
+		$node->kill9;
+		start_again($node);
+	}
+	if ($round == 4)
+	{
+		$kafka->kill9;
+		change_rows();
+		$kafka->restart;
+	}
+	is_the_view("round $round");
+}
+is( $node->safe_psql('postgres', q{SELECT count(*) > 0 FROM upserts_topic WHERE t IS NULL AND id IS NULL AND key IS NOT NULL}), 't',
+	'keys that are gone left a tombstone');
+is( $node->safe_psql('postgres', q{SELECT count(*) FROM marked_topic WHERE key::jsonb <> jsonb_build_object('k', k, 'id', id)}),
+	'0', 'a key of two columns is an object');
+becomes($node, q{SELECT state FROM tidemark.sinks WHERE topic = 'refused_topic'::regclass}, 'error', 'corrections => error');
+like($node->safe_psql('postgres', q{SELECT last_error FROM tidemark.sinks WHERE topic = 'refused_topic'::regclass}),
+	qr/was corrected after its rows were sent/, 'says why');
+
+# --- the frontier goes back: the view fails on rows for a while; the stream is emptied ---
+
+$node->safe_psql('postgres', q{SELECT tidemark.stop_sink('v', 'refused_topic')});
+$node->safe_psql('postgres', 'TRUNCATE s');
+is_the_view('emptied');
+insert_rows(100);
+is_the_view('and filled again');
+
+$node->stop;
+done_testing();
