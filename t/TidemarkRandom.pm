@@ -250,8 +250,8 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if chance(0.08);
 	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
+	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if !$window->{within} && chance(0.08);
 	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
