@@ -84,7 +84,7 @@ CREATE TABLE tidemark.view (
     definition  text NOT NULL,                                -- fingerprint of the view's rule; empty: to be made anew
     lookahead   int8 NOT NULL,                                -- ticks: the frontier stays that far behind
     advance_on  text NOT NULL CHECK (advance_on IN ('watermark', 'arrival')),
-    states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; none: it has none
+    states      regclass[] NOT NULL DEFAULT '{}',             -- tables of saved states of its windows, one a frame; or that of the kept rows that its windows are over
     last_error  text,                                         -- of its maintenance; null: none now
     last_error_at timestamptz,
     method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices', 'keyed')),  -- how it is maintained now

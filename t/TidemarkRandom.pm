@@ -250,8 +250,8 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if chance(0.08);
 	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
+	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if !$window->{within} && chance(0.08);
 	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
@@ -422,6 +422,16 @@ sub grouped_query
 	return $query;
 }
 
+# The first row of each key, for windows and groups over it.
+sub first_rows
+{
+	my ($source) = @_;
+	my $key = pick('k1', 'k2', 'i', 'n');
+
+	return "(SELECT DISTINCT ON ($key) * FROM $source ORDER BY $key, t) once" if chance(0.6);
+	return "(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY $key, b ORDER BY t, l) AS nth FROM $source) numbered WHERE nth = 1) once";
+}
+
 sub new_view
 {
 	my ($self, $stream, $name) = @_;
@@ -433,6 +443,7 @@ sub new_view
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
+		$source = first_rows($source) if chance(0.2);
 		push @{ $self->{views} },
 		  { name => $name, stream => $stream, query => grouped_query($stream, $source), continuous => chance(0.85), arrival => chance(0.3) };
 		return;
@@ -446,6 +457,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
+	$source = first_rows($source) if !$keyed && chance(0.2);
 	if (!$keyed && chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);

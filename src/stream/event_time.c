@@ -124,6 +124,15 @@ ticks_plus(Ticks a, int64 b)
 	return result;
 }
 
+int
+ticks_compare(const void *a, const void *b)
+{
+	Ticks x = *(const Ticks *) a;
+	Ticks y = *(const Ticks *) b;
+
+	return (x > y) - (x < y);
+}
+
 /* An upper bound for the interval's length: no month has more than 31 days. */
 static int64
 lookback_length(const Lookback *lookback)

@@ -39,6 +39,9 @@ extern int64 event_time_duration(Oid type, const char *text, const char *what);
 extern Ticks ticks_minus(Ticks a, int64 b);
 extern Ticks ticks_plus(Ticks a, int64 b);
 
+/* For qsort. */
+extern int ticks_compare(const void *a, const void *b);
+
 /*
  * Lookback: how far before an output row's event time the input rows lie that it depends on. An
  * Interval without negative fields; for bigint streams .time holds the number and the rest is 0. The greatest .time:

@@ -62,15 +62,6 @@ note_time(LateTimes *late, Ticks time)
 	late->times[late->n++] = time;
 }
 
-static int
-compare_ticks(const void *a, const void *b)
-{
-	Ticks x = *(const Ticks *) a;
-	Ticks y = *(const Ticks *) b;
-
-	return (x > y) - (x < y);
-}
-
 /* The stream's lock, then its guard: in this order (view/frontier.c). */
 static LateTimes
 begin_write(Oid stream)
@@ -96,7 +87,7 @@ end_write(Oid stream, LateTimes *late)
 
 	if (late->n == 0)
 		return;
-	qsort(late->times, late->n, sizeof(Ticks), compare_ticks);
+	qsort(late->times, late->n, sizeof(Ticks), ticks_compare);
 	AcceptInvalidationMessages();
 	views = views_of_stream(stream);
 	/* partitions that this statement did not touch: before views' locks, as for who truncates one */

@@ -32,6 +32,7 @@
 #include "view/conditions.h"
 #include "view/keyed.h"
 #include "view/keyed_answer.h"
+#include "view/keyed_windows.h"
 #include "view/slice.h"
 #include "view/tail.h"
 
@@ -170,14 +171,17 @@ answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const Cont
 	shape_of_query(batch, &shape);
 	if (shape.refusal)
 		return;
-	if (shape.keyed)
+	if (shape.keyed && !shape.keyed->under_windows)
 	{
 		entry->subquery = answer_of_keyed(reader, entry, rtindex, view, shape.keyed);
 		return;
 	}
+	if (shape.keyed && !keyed_windows_answerable(view))
+		return;
 	demand.until = reader_bound(reader, rtindex, batch, &shape.stream);
 	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
-	foreach (cell, tail_queries(batch, view, &shape, &demand))
+	foreach (cell, shape.keyed ? list_make1(keyed_windows_tail(view, &shape))
+							   : tail_queries(batch, view, &shape, &demand))
 		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
 	entry->subquery = union_all(parts);
 }

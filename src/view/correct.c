@@ -39,6 +39,7 @@
 #include "view/correct.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
+#include "view/keyed_windows.h"
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
@@ -165,6 +166,38 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	return change;
 }
 
+/* Corrects the windows over the kept rows, which have changed at these event times. */
+static int64
+recompute_windows(const ContinuousView *view, const KeptRows *kept, KeyedChanges *changes,
+				  Ticks frontier)
+{
+	Written written = {.times = changes->times, .n = changes->n};
+
+	if (changes->all)
+		return recompute(view, &kept->shape, kept->batch, NIL, TICKS_MIN, frontier);
+	if (changes->n == 0)
+		return 0;
+	qsort(changes->times, changes->n, sizeof(Ticks), ticks_compare);
+	return recompute_stretches(view, &kept->shape, kept->batch, &written, frontier);
+}
+
+/* Corrects a view that keeps rows by key; returns how many rows it has more. */
+static int64
+correct_kept_rows(const ContinuousView *view, const Shape *shape, const Written *written,
+				  Ticks frontier)
+{
+	KeyedChanges changes = {0};
+	KeptRows kept;
+
+	if (!shape->keyed->under_windows)
+		return keyed_correct(view, shape->keyed, written->times, written->n, written->inserted,
+							 frontier, NULL);
+	kept = keyed_windows_parts(view, shape, linitial_oid(view_states(view->relid)));
+	(void) keyed_correct(&kept.store, shape->keyed, written->times, written->n, written->inserted,
+						 keyed_windows_reach(view, frontier), &changes);
+	return recompute_windows(view, &kept, &changes, frontier);
+}
+
 /* Deletes the rows from an event time on; returns how many. */
 static int64
 delete_all(const ContinuousView *view, Oid time_type, Ticks from)
@@ -237,8 +270,7 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int64 change = shape->keyed ? keyed_correct(view, shape->keyed, written->times, written->n,
-													written->inserted, frontier)
+		int64 change = shape->keyed ? correct_kept_rows(view, shape, written, frontier)
 									: recompute_stretches(view, shape, batch, written, frontier);
 
 		materialised_corrected(view->relid, frontier, change,
@@ -312,7 +344,8 @@ correct_view(Oid relid, const Written *written)
 			ErrorData *error;
 
 			shape_require(&shape, get_rel_name(relid));
-			error = reach_begin(&shape, first) > frontier.frontier
+			/* kept rows are known up to what the view's rows look ahead to */
+			error = shape.keyed == NULL && reach_begin(&shape, first) > frontier.frontier
 						? NULL
 						: try_recompute(&view, &shape, batch, written, frontier.frontier);
 			if (error)
@@ -326,6 +359,21 @@ correct_view(Oid relid, const Written *written)
 	PopActiveSnapshot();
 }
 
+/* The table of the rows that a view with windows over them keeps. */
+static void
+truncate_kept_rows(const ContinuousView *view)
+{
+	ContinuousView store = *view;
+	Shape shape;
+	Access access;
+
+	(void) slice_batch_query(view->relid, &shape, &access);
+	if (shape.keyed == NULL || !shape.keyed->under_windows)
+		return;
+	store.mat = linitial_oid(view_states(view->relid));
+	materialised_truncate(&store);
+}
+
 void
 correct_truncated(Oid relid)
 {
@@ -336,6 +384,7 @@ correct_truncated(Oid relid)
 		return;
 	change_log_truncated(&view);
 	materialised_truncate(&view);
+	truncate_kept_rows(&view);
 	materialised_corrected(relid, frontier.frontier, -frontier.rows, NULL, 0);
 	PopActiveSnapshot();
 	CommandCounterIncrement();

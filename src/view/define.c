@@ -42,6 +42,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
+#include "view/keyed_windows.h"
 #include "view/materialised.h"
 #include "view/over_state.h"
 #include "view/peers.h"
@@ -152,8 +153,35 @@ prepare_keyed(Oid relid, const Keyed *keyed)
 {
 	Parts parts = {.time_attnum = KEYED_TIME_COLUMN, .method = {.method = "keyed"}};
 
-	parts.mat = keyed_create(relid, keyed);
+	parts.mat = keyed_create(relid, "rows", keyed);
 	return parts;
+}
+
+/* Windows over the first row of each key: the kept rows have a table of their own. */
+static Parts
+prepare_keyed_windows(Oid relid, const Shape *shape)
+{
+	SliceBounds unbounded = {0};
+	ContinuousView view = {.relid = relid};
+	Oid table = keyed_create(relid, "kept", shape->keyed);
+	KeptRows kept = keyed_windows_parts(&view, shape, table);
+	Parts parts = {.states = list_make1_oid(table),
+				   .method = {"slices", "the windows are over the first row of each key"}};
+	Query *query;
+
+	peers_notice(kept.batch);
+	query = slice_query(kept.batch, &kept.shape, &unbounded, true, &parts.time_attnum);
+	parts.mat = materialised_create(relid, ExecTypeFromTL(query->targetList), parts.time_attnum);
+	return parts;
+}
+
+static Parts
+prepare_view(Oid relid, Query *batch, const Shape *shape)
+{
+	if (shape->keyed == NULL)
+		return prepare_slices(relid, batch, shape);
+	return shape->keyed->under_windows ? prepare_keyed_windows(relid, shape)
+									   : prepare_keyed(relid, shape->keyed);
 }
 
 static Datum
@@ -237,7 +265,7 @@ make_continuous(Oid relid, const char *advance_on)
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
-	parts = shape.keyed ? prepare_keyed(relid, shape.keyed) : prepare_slices(relid, batch, &shape);
+	parts = prepare_view(relid, batch, &shape);
 	insert_view(relid, &shape, &parts, advance_on ? advance_on : ADVANCE_ON_WATERMARK);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);

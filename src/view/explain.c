@@ -130,6 +130,17 @@ put_index(ReturnSetInfo *result, const Stream *stream)
 					 "(event_time) costs writers little");
 }
 
+static void
+put_lookback(ReturnSetInfo *result, const Shape *shape)
+{
+	put_line(result, "lookback",
+			 lookback_is_unbounded(&shape->lookback)
+				 ? "to the start"
+				 : length_text(&shape->stream,
+							   lookback_ticks(shape->stream.time_type, &shape->lookback)),
+			 NULL);
+}
+
 /* Which rows of a key are kept, for people. */
 static const char *
 kept_text(const Keyed *keyed)
@@ -152,8 +163,9 @@ kept_text(const Keyed *keyed)
 }
 
 static void
-explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keyed)
+explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Shape *shape)
 {
+	const Keyed *keyed = shape->keyed;
 	int nkeys = list_length(keyed->keys);
 
 	put_line(result, "maintenance", method->method, method->reason);
@@ -161,7 +173,10 @@ explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Keyed *keye
 			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
 	put_line(result, "kept", kept_text(keyed),
 			 keyed->in_arrival_order ? "no row is overtaken by one with a later event time" : NULL);
-	put_line(result, "live tail", "merged by key", NULL);
+	if (keyed->under_windows)
+		put_lookback(result, shape);
+	put_line(result, "live tail", keyed->under_windows ? "by slice" : "merged by key",
+			 keyed->under_windows ? "over the kept rows, and those of new keys" : NULL);
 	put_index(result, &keyed->stream);
 }
 
@@ -184,7 +199,7 @@ explain(ReturnSetInfo *result, Oid relid)
 	}
 	if (shape.keyed)
 	{
-		explain_keyed(result, &method, shape.keyed);
+		explain_keyed(result, &method, &shape);
 		return;
 	}
 	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);
@@ -192,12 +207,7 @@ explain(ReturnSetInfo *result, Oid relid)
 	if (window)
 		foreach (cell, window->frames)
 			put_frame(result, window, lfirst(cell), foreach_current_index(cell) + 1);
-	put_line(
-		result, "lookback",
-		lookback_is_unbounded(&shape.lookback)
-			? "to the start"
-			: length_text(&shape.stream, lookback_ticks(shape.stream.time_type, &shape.lookback)),
-		NULL);
+	put_lookback(result, &shape);
 	if (lookback_ticks(shape.stream.time_type, &shape.lookahead) > 0)
 		put_line(
 			result, "lookahead",

@@ -52,37 +52,75 @@ level_at(Query *query, int depth)
 	return query;
 }
 
-/* Is there a window function at a level above or below? CTEs below are not looked into. */
 static bool
-other_levels_have_windows(Query *level, const List *ancestors)
+has_windows(Query *level)
+{
+	return level->hasWindowFuncs || level_groups(level);
+}
+
+static bool
+windows_above(const List *ancestors)
 {
 	ListCell *cell;
 
 	foreach (cell, ancestors)
-		if (lfirst_node(Query, cell)->hasWindowFuncs)
+		if (has_windows(lfirst_node(Query, cell)))
 			return true;
-	while (level->jointree->fromlist != NIL && input_of(level)->rtekind == RTE_SUBQUERY)
+	return false;
+}
+
+static bool
+windows_below(Query *level)
+{
+	while (input_of(level)->rtekind == RTE_SUBQUERY)
 	{
 		level = input_of(level)->subquery;
-		if (level->hasWindowFuncs)
+		if (has_windows(level))
 			return true;
 	}
 	return false;
 }
 
-bool
-keyed_is_level(Query *level, const List *ancestors)
+/* Does it say the first row of each key by event time? */
+static bool
+is_first_by_time(Query *level, const WindowFunc *call, int64 limit, const Stream *stream)
 {
+	WindowClause *window = list_nth_node(WindowClause, level->windowClause, call->winref - 1);
+	SortGroupClause *first = window->orderClause ? linitial(window->orderClause) : NULL;
+
+	return call->winfnoid == F_ROW_NUMBER && limit <= 1 && first &&
+		   compat_sorts_ascending(first->sortop) &&
+		   shape_is_time(level, get_sortgroupclause_expr(first, level->targetList), stream);
+}
+
+static bool
+is_plain_select(const Query *level)
+{
+	return !level->hasAggs && !level->groupClause && !level->groupingSets && !level->havingQual &&
+		   !level->setOperations && !level->hasTargetSRFs && !level->limitCount &&
+		   !level->limitOffset;
+}
+
+bool
+keyed_is_distinct(const Query *level)
+{
+	return level->distinctClause && is_plain_select(level) && !level->hasWindowFuncs &&
+		   (level->hasDistinctOn || level->sortClause == NIL);
+}
+
+/* Among windows, a rank is one of them, unless it says the first row by event time. */
+bool
+keyed_is_level(Query *level, const List *ancestors, const Stream *stream)
+{
+	WindowFunc *call = keyed_rank_function(level);
 	int64 limit;
 
-	if (level->hasAggs || level->groupClause || level->groupingSets || level->havingQual ||
-		level->setOperations || level->hasTargetSRFs || level->limitCount || level->limitOffset)
-		return false;
 	if (level->distinctClause)
-		return !level->hasWindowFuncs && (level->hasDistinctOn || level->sortClause == NIL);
-	/* among other windows, a rank in the order of event time is one of them */
-	return keyed_rank_function(level) != NULL && keyed_rank_limit(level, ancestors, &limit) &&
-		   !other_levels_have_windows(level, ancestors);
+		return keyed_is_distinct(level);
+	if (call == NULL || !is_plain_select(level) || !keyed_rank_limit(level, ancestors, &limit) ||
+		windows_below(level))
+		return false;
+	return !windows_above(ancestors) || is_first_by_time(level, call, limit, stream);
 }
 
 /* The levels above, innermost first. */
@@ -99,22 +137,35 @@ ancestors_of(Query *query, int depth)
 	return ancestors;
 }
 
-/* Windows and keyed levels over or under the keyed one are not taken. */
+/* Windows above are computed over the first rows by event time only; windows below not at all, nor are several keyed levels. */
 static void
-refuse_other_levels(Query *query, int keyed_depth, Shape *shape)
+refuse_other_levels(const Keyed *keyed, Shape *shape)
 {
+	Query *level = keyed->query;
+
 	for (int depth = 0;; depth++)
 	{
-		if (depth != keyed_depth &&
-			(query->hasWindowFuncs || query->distinctClause || level_groups(query)))
-			shape_refuse(shape,
-						 "a query that keeps rows by key (DISTINCT, DISTINCT ON, top-N) can't have "
-						 "windows, GROUP BY or another DISTINCT at another level",
-						 NULL);
-		if (input_of(query)->rtekind != RTE_SUBQUERY)
-			return;
-		query = input_of(query)->subquery;
+		if (depth != keyed->depth && level->distinctClause)
+			shape_refuse(shape, "DISTINCT at several levels can't be maintained", NULL);
+		if (depth > keyed->depth && has_windows(level))
+			shape_refuse(
+				shape,
+				"rows of windows or of GROUP BY can't be kept by key (DISTINCT, DISTINCT ON, "
+				"top-N)",
+				"Make a continuous view of the windows, and put the rest into the query that "
+				"reads it.");
+		if (input_of(level)->rtekind != RTE_SUBQUERY)
+			break;
+		level = input_of(level)->subquery;
 	}
+	if (keyed->under_windows && (!keyed->in_arrival_order || keyed->limit > 1 ||
+								 keyed->count != KEYED_ROWS || keyed->keys == NIL))
+		shape_refuse(
+			shape,
+			"windows or GROUP BY over rows that others take the place of (the last row of a "
+			"key, top-N) can't be maintained",
+			psprintf("Keep the first row of each key: DISTINCT ON (key) ... ORDER BY key, %s.",
+					 shape_time_name(shape)));
 }
 
 /* ---- keys and order ----------------------------------------------------------------------------- */
@@ -269,7 +320,6 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 	Query *level = level_at(query, depth);
 	WindowFunc *call = keyed_rank_function(level);
 
-	refuse_other_levels(query, depth, shape);
 	keyed->stream = shape->stream;
 	keyed->query = query;
 	keyed->depth = depth;
@@ -285,7 +335,9 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 	if (keyed->count == KEYED_ROWS)
 		keyed_order_complete(keyed, level, call ? window_of(level, call) : NULL);
 	keyed->in_arrival_order = is_in_arrival_order(keyed);
-	return keyed;
+	keyed->under_windows = windows_above(ancestors_of(query, depth));
+	refuse_other_levels(keyed, shape);
+	return shape->refusal ? NULL : keyed;
 }
 
 /* ---- the queries -------------------------------------------------------------------------------- */

@@ -35,12 +35,16 @@ typedef struct Keyed
 	KeyedCount count;
 	int64 limit;		   /* the first so many of each key are kept */
 	bool in_arrival_order; /* no row is overtaken by one with a later event time */
+	bool under_windows;	   /* there are windows or GROUP BY above (keyed_windows.h) */
 } Keyed;
 
 #define KEYED_TIME_COLUMN 1
 
-/* Is this level, below these (innermost first), one that keeps some rows of each key? */
-extern bool keyed_is_level(Query *level, const List *ancestors);
+/* Is this level one that DISTINCT makes a keyed one? */
+extern bool keyed_is_distinct(const Query *level);
+
+/* Is this level, below these (innermost first) and over that stream, one that keeps some rows of each key? */
+extern bool keyed_is_level(Query *level, const List *ancestors, const Stream *stream);
 
 /*
  * Takes the query, whose keyed level is at that depth, apart, and completes that level's order in place. Refuses by the

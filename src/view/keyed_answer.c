@@ -25,7 +25,9 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 #include "view/keyed_answer.h"
+#include "view/keyed_order.h"
 #include "view/slice.h"
 #include "view/tail_bounds.h"
 
@@ -33,27 +35,34 @@ typedef struct Answer
 {
 	const ContinuousView *view;
 	const Keyed *keyed;
+	Oid table;	   /* of M */
 	bool nullable; /* can a key be null? */
 } Answer;
 
 /* ---- sources ------------------------------------------------------------------------------------ */
 
-/* T: the inputs after the frontier. */
+/* The first event time that M doesn't know: after the frontier, and what the view's rows look ahead to. */
+static Expr *
+unknown_from(const Answer *answer)
+{
+	Lookback none = {0};
+	Expr *start = tail_start(answer->view, answer->keyed->stream.time_type, &none);
+
+	return answer->view->lookahead == 0 ? start : tail_before(start, -answer->view->lookahead);
+}
+
+/* T: the inputs after that. */
 static Query *
 tail_rows(const Answer *answer)
 {
-	Lookback none = {0};
-
-	return keyed_input(answer->keyed,
-					   tail_start(answer->view, answer->keyed->stream.time_type, &none), NULL);
+	return keyed_input(answer->keyed, unknown_from(answer), NULL);
 }
 
 /* M */
 static Query *
 kept_rows(const Answer *answer)
 {
-	Query *query =
-		select_from(table_entry(answer->view->mat), keyed_input(answer->keyed, NULL, NULL));
+	Query *query = select_from(table_entry(answer->table), keyed_input(answer->keyed, NULL, NULL));
 
 	compat_unchecked(query);
 	return query;
@@ -190,25 +199,30 @@ answer_together(const Answer *answer)
 	return list_make1(keyed_output(answer->keyed, rows));
 }
 
+/* T's rows of keys that M doesn't have. */
+static RangeTblEntry *
+rows_of_new_keys(const Answer *answer)
+{
+	Query *without;
+	Query *with;
+
+	if (!answer->nullable)
+		return union_of(
+			list_make1(rows_by_key(answer, tail_rows(answer), kept_rows(answer), false, false)));
+	without = rows_by_null(answer, tail_rows(answer), false);
+	with = rows_by_null(answer, tail_rows(answer), true);
+	return union_of(list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
+							   rows_by_key(answer, with, kept_rows(answer), false, true)));
+}
+
 /* The first row of each key by event time: of a key that M has, T's rows are none. */
 static List *
 answer_first_rows(const Answer *answer)
 {
 	RangeTblEntry *old = subquery_entry(kept_rows(answer), "kept");
-	List *new = NIL;
 
-	if (answer->nullable)
-	{
-		Query *without = rows_by_null(answer, tail_rows(answer), false);
-		Query *with = rows_by_null(answer, tail_rows(answer), true);
-
-		new = list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
-						 rows_by_key(answer, with, kept_rows(answer), false, true));
-	}
-	else
-		new = list_make1(rows_by_key(answer, tail_rows(answer), kept_rows(answer), false, false));
 	return list_make2(keyed_output_of_kept(answer->keyed, old),
-					  keyed_output(answer->keyed, union_of(new)));
+					  keyed_output(answer->keyed, rows_of_new_keys(answer)));
 }
 
 /* The keys that T has, and the others. */
@@ -246,11 +260,37 @@ has_nullable_key(const Keyed *keyed)
 List *
 keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
 {
-	Answer answer = {.view = view, .keyed = keyed, .nullable = has_nullable_key(keyed)};
+	Answer answer = {
+		.view = view, .keyed = keyed, .table = view->mat, .nullable = has_nullable_key(keyed)};
 
 	if (keyed->keys == NIL || few_keys)
 		return answer_together(&answer);
 	if (keyed->in_arrival_order && keyed->limit == 1)
 		return answer_first_rows(&answer);
 	return answer_by_keys(&answer);
+}
+
+/* M's rows that the frontier says are known. */
+static Query *
+known_rows(const Answer *answer)
+{
+	Query *query = select_from(subquery_entry(kept_rows(answer), "kept"),
+							   keyed_input(answer->keyed, NULL, NULL));
+	Oid type = answer->keyed->stream.time_type;
+	Oid less = lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr;
+	Var *time = makeVar(1, KEYED_TIME_COLUMN, type, exprTypmod(linitial(answer->keyed->inputs)),
+						InvalidOid, 0);
+
+	add_condition(query, slice_condition(less, &time->xpr, unknown_from(answer)));
+	return query;
+}
+
+RangeTblEntry *
+keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table)
+{
+	Answer answer = {
+		.view = view, .keyed = keyed, .table = table, .nullable = has_nullable_key(keyed)};
+	Query *new = keyed_order_first_rows(keyed, rows_of_new_keys(&answer));
+
+	return union_of(list_make2(known_rows(&answer), new));
 }

@@ -13,4 +13,10 @@
  */
 extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys);
 
+/*
+ * The first rows by event time of a view with windows over them, as an entry of a range table with the inputs as columns; table:
+ * of those that are known.
+ */
+extern RangeTblEntry *keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table);
+
 #endif

@@ -57,10 +57,10 @@ index_definition(const Keyed *keyed)
 }
 
 Oid
-keyed_create(Oid view, const Keyed *keyed)
+keyed_create(Oid view, const char *label, const Keyed *keyed)
 {
 	TupleDesc columns = ExecTypeFromTL(keyed_input(keyed, NULL, NULL)->targetList);
-	Oid table = materialised_create_table(view, "rows", materialised_columns(columns),
+	Oid table = materialised_create_table(view, label, materialised_columns(columns),
 										  keyed->in_arrival_order ? 100 : FILLFACTOR_REPLACED);
 
 	if (keyed->keys)
@@ -88,7 +88,7 @@ keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks t
 {
 	KeyedArrival arrival = {0};
 
-	return keyed_merge(view, keyed, inputs_between(keyed, from, to), &arrival);
+	return keyed_merge(view, keyed, inputs_between(keyed, from, to), &arrival, NULL);
 }
 
 /* ---- late rows ---------------------------------------------------------------------------------- */
@@ -101,7 +101,8 @@ add_condition(Query *query, Expr *condition)
 
 /* Merges the rows at these event times, which all come again. */
 static int64
-merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n)
+merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+			KeyedChanges *changes)
 {
 	KeyedArrival arrival = {.times = times, .ntimes = n};
 	Oid type = keyed->stream.time_type;
@@ -110,7 +111,7 @@ merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, 
 
 	add_condition(input, keys_any_of(linitial(keyed->inputs), equality, get_array_type(type),
 									 keys_times(type, times, n)));
-	return keyed_merge(view, keyed, input, &arrival);
+	return keyed_merge(view, keyed, input, &arrival, changes);
 }
 
 /* The kept rows at these event times. */
@@ -177,7 +178,8 @@ restrict_to_keys(const Keyed *keyed, Query *input, TupleDesc columns, HeapTuple 
 
 /* Takes in all rows of these rows' keys anew. */
 static int64
-merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int n, Ticks frontier)
+merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int n, Ticks frontier,
+		   KeyedChanges *changes)
 {
 	KeyedArrival arrival = {.keys = rows, .nkeys = n};
 	Query *input = inputs_between(keyed, TICKS_MIN, frontier);
@@ -185,22 +187,24 @@ merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int 
 
 	restrict_to_keys(keyed, input, RelationGetDescr(rel), rows, n);
 	RelationClose(rel);
-	return keyed_merge(view, keyed, input, &arrival);
+	return keyed_merge(view, keyed, input, &arrival, changes);
 }
 
 static int64
-take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier)
+take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier, KeyedChanges *changes)
 {
 	int64 deleted =
 		materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
 
 	CommandCounterIncrement();
+	if (changes)
+		changes->all = true;
 	return keyed_append(view, keyed, TICKS_MIN, frontier) - deleted;
 }
 
 int64
 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
-			  bool inserted, Ticks frontier)
+			  bool inserted, Ticks frontier, KeyedChanges *changes)
 {
 	int64 change = 0;
 
@@ -214,9 +218,9 @@ keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times
 		HeapTuple *rows = kept_at(view, keyed, times, n, &nrows);
 
 		if (nrows > MAX_WHOLE_KEYS * keyed->limit)
-			return take_in_anew(view, keyed, frontier);
+			return take_in_anew(view, keyed, frontier, changes);
 		if (nrows > 0)
-			change += merge_keys(view, keyed, rows, nrows, frontier);
+			change += merge_keys(view, keyed, rows, nrows, frontier, changes);
 	}
-	return change + merge_times(view, keyed, times, n);
+	return change + merge_times(view, keyed, times, n, changes);
 }

@@ -5,19 +5,19 @@
 #define TIDEMARK_VIEW_KEYED_MAINTAIN_H
 
 #include "catalog.h"
-#include "view/keyed.h"
+#include "view/keyed_merge.h"
 
-/* Makes the table of the rows that a view keeps; its event time is column KEYED_TIME_COLUMN. */
-extern Oid keyed_create(Oid view, const Keyed *keyed);
+/* Makes the table of the rows that a view keeps, named after it and label; its event time is column KEYED_TIME_COLUMN. */
+extern Oid keyed_create(Oid view, const char *label, const Keyed *keyed);
 
 /* Takes in the stream's rows with event times in [from, to], all that the table knows being before. Returns how many rows there are more. */
 extern int64 keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to);
 
 /*
  * Corrects the table, which knows the rows up to the frontier, for rows written at these event times (sorted); inserted: nothing
- * else happened to the stream. Returns how many rows there are more.
+ * else happened to the stream. Returns how many rows there are more; adds to changes, unless NULL.
  */
 extern int64 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times,
-						   int n, bool inserted, Ticks frontier);
+						   int n, bool inserted, Ticks frontier, KeyedChanges *changes);
 
 #endif

@@ -80,6 +80,7 @@ typedef struct Merge
 	DestReceiver receiver; /* first */
 	const Keyed *keyed;
 	const KeyedArrival *arrival;
+	KeyedChanges *changes; /* or NULL */
 	DestReceiver *inserts; /* into the table, in bulk */
 	Query *input;
 	Oid mat;
@@ -386,10 +387,27 @@ is_stored(Merge *self, const Row *key)
 /* ---- writing ------------------------------------------------------------------------------------ */
 
 static void
+note_change(Merge *self, const Row *row)
+{
+	KeyedChanges *changes = self->changes;
+
+	if (changes == NULL)
+		return;
+	if (changes->n == changes->size)
+	{
+		changes->size *= 2;
+		changes->times = repalloc_huge(changes->times, sizeof(Ticks) * changes->size);
+	}
+	changes->times[changes->n++] =
+		event_time_ticks(self->keyed->stream.time_type, row->values[KEYED_TIME_COLUMN - 1]);
+}
+
+static void
 insert_row(Merge *self, const Row *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(self->context);
 
+	note_change(self, row);
 	ExecStoreHeapTuple(row->tuple, self->new_slot, false);
 	(void) self->inserts->receiveSlot(self->new_slot, self->inserts);
 	MemoryContextSwitchTo(old);
@@ -398,6 +416,7 @@ insert_row(Merge *self, const Row *row)
 static void
 delete_row(Merge *self, const Row *row)
 {
+	note_change(self, row);
 	simple_table_tuple_delete(self->rel, &row->tuple->t_self, GetActiveSnapshot());
 	self->deleted++;
 }
@@ -406,6 +425,8 @@ delete_row(Merge *self, const Row *row)
 static void
 replace_row(Merge *self, const Row *old, const Row *new)
 {
+	note_change(self, old);
+	note_change(self, new);
 	ExecStoreHeapTuple(new->tuple, self->new_slot, false);
 	if (!compat_update_row(self->rel, &old->tuple->t_self, self->new_slot, GetActiveSnapshot()))
 		return;
@@ -780,7 +801,7 @@ run_merge(DestReceiver *inserts, void *arg)
 
 int64
 keyed_merge(const ContinuousView *view, const Keyed *keyed, Query *input,
-			const KeyedArrival *arrival)
+			const KeyedArrival *arrival, KeyedChanges *changes)
 {
 	Merge self = {.receiver = {.receiveSlot = receive_row,
 							   .rStartup = start_receiver,
@@ -789,10 +810,16 @@ keyed_merge(const ContinuousView *view, const Keyed *keyed, Query *input,
 							   .mydest = DestNone},
 				  .keyed = keyed,
 				  .arrival = arrival,
+				  .changes = changes,
 				  .input = input,
 				  .mat = view->mat};
 	uint64 inserted;
 
+	if (changes && changes->times == NULL)
+	{
+		changes->size = 64;
+		changes->times = palloc(sizeof(Ticks) * changes->size);
+	}
 	sort_input(keyed, input);
 	inserted = materialised_receive(view, run_merge, &self);
 	return (int64) inserted - self.deleted;

@@ -20,11 +20,20 @@ typedef struct KeyedArrival
 	int nkeys;
 } KeyedArrival;
 
+/* The event times of rows that came into the table or went from it, in no order. */
+typedef struct KeyedChanges
+{
+	Ticks *times;
+	int n;
+	int size;
+	bool all; /* or of any */
+} KeyedChanges;
+
 /*
  * Merges the rows of the query, one of keyed_input, into the view's table, which holds what is kept of the rows
- * that came before. Returns by how many rows there are more now. Needs the active snapshot.
+ * that came before. Returns by how many rows there are more now, and adds to changes, unless NULL. Needs the active snapshot.
  */
 extern int64 keyed_merge(const ContinuousView *view, const Keyed *keyed, Query *input,
-						 const KeyedArrival *arrival);
+						 const KeyedArrival *arrival, KeyedChanges *changes);
 
 #endif

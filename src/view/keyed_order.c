@@ -32,6 +32,7 @@
 #include "utils/typcache.h"
 #include "view/inputs.h"
 #include "view/keyed_order.h"
+#include "view/slice.h"
 
 /* ---- what is left open -------------------------------------------------------------------------- */
 
@@ -86,7 +87,7 @@ open_columns(const Keyed *keyed)
 /* ---- clauses ------------------------------------------------------------------------------------ */
 
 /* ORDER BY the expression, as a further item of the clauses. */
-static void
+static SortGroupClause *
 add_item(Query *level, List **clauses, Expr *expression, Oid equality, Oid ordering)
 {
 	SortGroupClause *item = makeNode(SortGroupClause);
@@ -106,6 +107,7 @@ add_item(Query *level, List **clauses, Expr *expression, Oid equality, Oid order
 	item->eqop = equality;
 	item->sortop = ordering;
 	*clauses = lappend(*clauses, item);
+	return item;
 }
 
 /* The event time as the last of what rows are ordered by. */
@@ -129,22 +131,23 @@ record_operator(char *name)
 							RECORDOID);
 }
 
+/* ORDER BY the images of what is left open; inputs: these columns as expressions over the level's FROM. */
 static void
-order_by_images(const Keyed *keyed, Query *level, List **clauses)
+order_by_images(const Keyed *keyed, const List *inputs, Query *level, List **clauses)
 {
 	RowExpr *row = makeNode(RowExpr);
 	ListCell *cell;
 
 	foreach (cell, keyed->ties)
 	{
-		row->args = lappend(row->args, copyObject(list_nth(keyed->inputs, lfirst_int(cell) - 1)));
+		row->args = lappend(row->args, copyObject(list_nth(inputs, lfirst_int(cell) - 1)));
 		row->colnames =
 			lappend(row->colnames, makeString(psprintf("f%d", foreach_current_index(cell) + 1)));
 	}
 	row->row_typeid = RECORDOID;
 	row->row_format = COERCE_EXPLICIT_CALL;
 	row->location = -1;
-	add_item(level, clauses, &row->xpr, record_operator("*="), record_operator("*<"));
+	(void) add_item(level, clauses, &row->xpr, record_operator("*="), record_operator("*<"));
 }
 
 /* DISTINCT without ON, whose rows may be equal and yet differ, says what it is distinct on. */
@@ -225,11 +228,44 @@ keyed_order_complete(Keyed *keyed, Query *level, WindowClause *window)
 
 		keyed->order = lappend(keyed->order, time);
 		if (clauses)
-			add_item(level, clauses, linitial(keyed->inputs), time->equality, time->ordering);
+			(void) add_item(level, clauses, linitial(keyed->inputs), time->equality,
+							time->ordering);
 	}
 	keyed->ties = open_columns(keyed);
 	if (clauses && keyed->ties != NIL)
-		order_by_images(keyed, level, clauses);
+		order_by_images(keyed, keyed->inputs, level, clauses);
+}
+
+Query *
+keyed_order_first_rows(const Keyed *keyed, RangeTblEntry *source)
+{
+	Query *query = select_from(source, source->subquery);
+	List *columns = NIL;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+		columns = lappend(columns, lfirst_node(TargetEntry, cell)->expr);
+	foreach (cell, keyed->keys)
+	{
+		const KeyedColumn *key = lfirst(cell);
+		SortGroupClause *item = add_item(query, &query->sortClause,
+										 list_nth(columns, key->column - 1), key->equality,
+										 key->ordering);
+
+		query->distinctClause = lappend(query->distinctClause, copyObject(item));
+	}
+	foreach (cell, keyed->order)
+	{
+		const KeyedColumn *column = lfirst(cell);
+
+		add_item(query, &query->sortClause, list_nth(columns, column->column - 1), column->equality,
+				 column->ordering)
+			->nulls_first = column->nulls_first;
+	}
+	if (keyed->ties != NIL)
+		order_by_images(keyed, columns, query, &query->sortClause);
+	query->hasDistinctOn = true;
+	return query;
 }
 
 bool

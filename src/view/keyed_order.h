@@ -15,4 +15,7 @@ extern void keyed_order_complete(Keyed *keyed, Query *level, WindowClause *windo
 /* Is the expression what an order was completed with? */
 extern bool keyed_order_is_completion(const Expr *expression);
 
+/* The first row of each key of the source, an entry of a range table whose columns are the inputs, as a query with these columns. */
+extern Query *keyed_order_first_rows(const Keyed *keyed, RangeTblEntry *source);
+
 #endif

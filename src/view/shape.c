@@ -370,7 +370,7 @@ shape_of_input(Query *query, List *ancestors, Shape *shape)
 			shape_of_relation(input, shape);
 			break;
 		case RTE_SUBQUERY:
-			shape_of_level(input->subquery, lcons(query, ancestors), shape);
+			shape_of_level(input->subquery, lcons(query, list_copy(ancestors)), shape);
 			break;
 		case RTE_FUNCTION:
 			shape_refuse(shape, "a function in FROM is not a stream", NULL);
@@ -416,10 +416,8 @@ shape_of_groups(Query *query, Shape *shape)
 static void
 shape_of_level(Query *query, List *ancestors, Shape *shape)
 {
-	bool keyed = keyed_is_level(query, ancestors);
+	bool keyed = keyed_is_distinct(query);
 
-	if (keyed)
-		shape->keyed_depth = list_length(ancestors);
 	refuse_clauses(query, keyed, shape);
 	if (shape->refusal)
 		return;
@@ -427,6 +425,9 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 	if (shape->refusal)
 		return;
 	query->cteList = NIL; /* what was referenced has been put in place */
+	keyed = keyed_is_level(query, ancestors, &shape->stream);
+	if (keyed)
+		shape->keyed_depth = list_length(ancestors);
 	if (level_groups(query))
 		shape_of_groups(query, shape);
 	if (query->hasWindowFuncs && !keyed && shape->refusal == NULL)

@@ -32,6 +32,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
+#include "view/keyed_windows.h"
 #include "view/materialised.h"
 #include "view/over_operator.h"
 #include "view/slice.h"
@@ -218,7 +219,9 @@ run_step(Step *step, const Move *move, const SharedSlices *slices)
 	uint64 rows;
 
 	step->moved = step->to;
-	if (step->shape.keyed)
+	if (step->shape.keyed && step->shape.keyed->under_windows)
+		rows = keyed_windows_append(&step->view, &step->shape, from, step->to);
+	else if (step->shape.keyed)
 		rows = keyed_append(&step->view, step->shape.keyed, ticks_plus(from, 1), step->to);
 	else if (over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
 								  &step->to, &rows))
