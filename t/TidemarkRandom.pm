@@ -250,7 +250,8 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if chance(0.08);
+	return ("tidemark.session(t, $window->{gap})", '') if defined $window->{gap} && chance(0.03);
+	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
 	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
 	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
