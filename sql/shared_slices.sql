@@ -83,6 +83,19 @@ DROP TABLE s CASCADE;
 DROP ROLE tidemark_reader;
 SELECT relname FROM pg_class WHERE relnamespace = 'tidemark_data'::regnamespace;
 
+-- a slice that is larger than memory allows
+CREATE TABLE wide (t bigint, k int, filler text);
+SELECT tidemark.create_stream('wide', 't');
+CREATE VIEW wide_sums AS SELECT t, k, sum(length(filler)) OVER (PARTITION BY k ORDER BY t RANGE 100 PRECEDING) FROM wide;
+CREATE VIEW wide_counts AS SELECT t, count(*) OVER (ORDER BY t RANGE 100 PRECEDING) FROM wide WHERE filler > 'y';
+CREATE VIEW wide_keys AS SELECT t, max(k) OVER (ORDER BY t RANGE 10 PRECEDING) FROM wide;
+SELECT tidemark.make_continuous(v::regclass) FROM unnest('{wide_sums,wide_counts,wide_keys}'::text[]) v;
+INSERT INTO wide SELECT i, i % 5, repeat(chr(118 + i % 5), 1000 + i % 100) FROM generate_series(1, 20000) i;
+SELECT * FROM maintained('wide_sums', 'wide_counts', 'wide_keys');
+INSERT INTO wide SELECT i, i % 5, repeat(chr(118 + i % 5), 1000 + i % 100) FROM generate_series(20001, 20010) i;
+SELECT * FROM maintained('wide_sums', 'wide_counts', 'wide_keys');
+DROP TABLE wide CASCADE;
+
 -- a partitioned stream, whose partitions have their columns in another order
 CREATE TABLE p (t bigint NOT NULL, k int, v int) PARTITION BY RANGE (t);
 CREATE TABLE p_low PARTITION OF p FOR VALUES FROM (MINVALUE) TO (50);

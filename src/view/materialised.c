@@ -35,6 +35,7 @@
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
+#include "view/time_entries.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -136,20 +137,32 @@ typedef struct Receiver
 	uint64 rows;
 } Receiver;
 
+/* The rows' entries in the table's indexes. */
+static void
+index_rows(Receiver *self)
+{
+	ResultRelInfo *result = self->result;
+
+	if (result->ri_NumIndices == 1 && time_entries_can(result->ri_IndexRelationDescs[0]))
+	{
+		time_entries_insert(result->ri_IndexRelationDescs[0], result->ri_RelationDesc, self->slots,
+							self->n);
+		return;
+	}
+	for (int i = 0; i < self->n && result->ri_NumIndices > 0; i++)
+		list_free(compat_insert_index_tuples(result, self->slots[i], self->estate));
+}
+
 static void
 flush_rows(Receiver *self)
 {
-	Relation rel = self->result->ri_RelationDesc;
-
 	if (self->n == 0)
 		return;
-	table_multi_insert(rel, self->slots, self->n, GetCurrentCommandId(true), 0, self->bulk);
+	table_multi_insert(self->result->ri_RelationDesc, self->slots, self->n,
+					   GetCurrentCommandId(true), 0, self->bulk);
+	index_rows(self);
 	for (int i = 0; i < self->n; i++)
-	{
-		if (self->result->ri_NumIndices > 0)
-			list_free(compat_insert_index_tuples(self->result, self->slots[i], self->estate));
 		ExecClearTuple(self->slots[i]);
-	}
 	ResetPerTupleExprContext(self->estate);
 	self->rows += self->n;
 	self->n = 0;

@@ -1004,11 +1004,11 @@ over_operator_want(const ContinuousView *view, Ticks from, Ticks to, SharedSlice
 }
 
 void
-over_operator_forget(Oid view)
+over_operator_rolled_back(Oid view)
 {
 	Operator *op = find_operator(view);
 
-	if (op)
+	if (op && !op->settled)
 		discard(op);
 }
 

@@ -30,8 +30,8 @@ extern bool over_operator_append(const ContinuousView *view, const Shape *shape,
 								 const Frontier *frontier, const SharedSlices *slices, Ticks *to,
 								 uint64 *rows);
 
-/* Forgets what is kept of a view: a subtransaction with a step of it has been rolled back. */
-extern void over_operator_forget(Oid view);
+/* A subtransaction with a step of the view has been rolled back: forgets what is kept of it, if that has changed. */
+extern void over_operator_rolled_back(Oid view);
 
 /* Forgets what is kept of views of the stream that are not in the list. */
 extern void over_operator_keep(Oid stream, List *views);
