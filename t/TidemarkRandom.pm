@@ -409,8 +409,9 @@ sub grouped_query
 		my $call = $over =~ /ORDER BY \w+\)$/ ? pick("lag($names[0])", "sum($names[0])") : pick("sum($names[0])", "max($names[0])", 'count(*)');
 		$query = "SELECT *, $call OVER $over AS o FROM ($query) grouped";
 	}
-	elsif (@names && $output[0] =~ /^window| AS w$/ && chance(0.2))
+	elsif (@names && $output[0] =~ /^window| AS w$/ && $window !~ /window_end/ && chance(0.2))
 	{
+		# windows that cumulate share their start, which is no window of event time by itself
 		my $call = pick('rank()', 'dense_rank()', 'max(' . $names[0] . ')', 'count(*)');
 		$query = "SELECT *, $call OVER (PARTITION BY $first ORDER BY $names[0] DESC) AS o FROM ($query) grouped";
 	}
