@@ -304,3 +304,26 @@ SELECT * FROM scans_of('SELECT * FROM filled WHERE key = 7 ORDER BY at DESC LIMI
 SELECT * FROM scans_of('SELECT * FROM filling WHERE at > ''2026-01-01 01:50''', 'filling%');
 SELECT * FROM tidemark.verify('filled');
 RESET client_min_messages;
+
+-- what PARTITION BY and ORDER BY name needn't be among the columns; the reader's conditions reach each part all the same
+CREATE TABLE hiding (at timestamp NOT NULL, key int, id int);
+SELECT tidemark.create_stream('hiding', 'at', allowed_delay => '5 s');
+CREATE VIEW numbered AS SELECT id, row_number() OVER (PARTITION BY key ORDER BY at, id) AS n FROM hiding;
+-- a window that isn't asked for, and below it the first of each key
+CREATE VIEW firsts AS SELECT key, count(*) OVER (ORDER BY at RANGE '10 s' PRECEDING) AS n
+    FROM (SELECT *, row_number() OVER (PARTITION BY key ORDER BY at, id) AS place FROM hiding) placed WHERE place = 1;
+CREATE VIEW first_counts AS SELECT key, id, n FROM (SELECT *, row_number() OVER (PARTITION BY key ORDER BY at, id) AS place,
+    count(*) OVER (PARTITION BY key ORDER BY at, id) AS n FROM hiding) placed WHERE place = 1;
+SET client_min_messages = warning;
+SELECT tidemark.make_continuous('numbered'), tidemark.make_continuous('firsts'), tidemark.make_continuous('first_counts');
+RESET client_min_messages;
+INSERT INTO hiding SELECT timestamp '2026-01-01' + i * interval '1 s', i % 3, i FROM generate_series(1, 60) i;
+SELECT wait_until_saved('numbered');
+INSERT INTO hiding SELECT timestamp '2026-01-01' + i * interval '1 s', i % 3, i FROM generate_series(61, 63) i;
+SELECT id FROM numbered WHERE n > 20 ORDER BY 1;
+SELECT key FROM firsts ORDER BY 1;
+SELECT key, id FROM first_counts ORDER BY 1;
+SELECT * FROM tidemark.verify('numbered') UNION ALL SELECT * FROM tidemark.verify('firsts') UNION ALL SELECT * FROM tidemark.verify('first_counts');
+SET client_min_messages = warning;
+DROP TABLE hiding CASCADE;
+RESET client_min_messages;

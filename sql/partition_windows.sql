@@ -21,6 +21,7 @@ CREATE VIEW hottest_end AS SELECT * FROM (SELECT window_end, k, rank() OVER (PAR
     FROM s, tidemark.hop(t, '10 s', '20 s') GROUP BY window_start, window_end, k) c WHERE place <= 2;
 CREATE VIEW share AS SELECT m, k, sum / nullif(sum(sum) OVER (PARTITION BY m), 0) AS share FROM (SELECT date_trunc('minute', t) AS m, k, sum(x) FROM s GROUP BY 1, 2) g;
 CREATE VIEW of_hour AS SELECT m, n, rank() OVER (PARTITION BY date_trunc('hour', m) ORDER BY n DESC) FROM (SELECT date_trunc('minute', t) AS m, count(*) AS n FROM s GROUP BY 1) g;
+CREATE VIEW of_start AS SELECT *, dense_rank() OVER (PARTITION BY window_start ORDER BY n) FROM (SELECT window_start, window_end, k, count(*) AS n FROM s, tidemark.cumulate(t, '10 s', '30 s') GROUP BY 1, 2, 3) g;
 -- a column of the groups is a window of event time in another type, too
 CREATE VIEW of_month AS SELECT date_trunc('month', day::timestamp) AS month, sum(n), max(n) FROM (SELECT t::date AS day, count(*) AS n FROM s GROUP BY 1) d GROUP BY 1;
 SELECT tidemark.make_continuous(relid) FROM (SELECT oid::regclass AS relid FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace ORDER BY relname) v;

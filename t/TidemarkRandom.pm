@@ -250,9 +250,8 @@ sub random_aggregate
 
 	return (pick('row_number()', "lag($column)", "lag($column, " . pick(0 .. 3, 1000) . ')', "lead($column, -2)", "lag($column, 2, $column)"), '')
 	  if $window->{total} && chance(0.3);
-	return ("tidemark.session(t, $window->{gap})", '') if defined $window->{gap} && chance(0.03);
-	return (pick('rank()', 'dense_rank()'), '') if chance(0.05);
 	return (pick('rank()', 'percent_rank()', 'cume_dist()'), '') if $window->{within} && chance(0.3);
+	return (pick('rank()', 'dense_rank()', "tidemark.session(t, $window->{gap})"), '') if !$window->{within} && chance(0.08);
 	return (pick("lead($column)", 'ntile(3)'), '') if $window->{within} && $window->{total} && chance(0.3);
 	my $filter = chance(0.15) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
 	my $number = @$inputs && chance(0.8) ? pick(@$inputs) : pick('i', 'l', 'n', 'f', 'g');
@@ -409,9 +408,8 @@ sub grouped_query
 		my $call = $over =~ /ORDER BY \w+\)$/ ? pick("lag($names[0])", "sum($names[0])") : pick("sum($names[0])", "max($names[0])", 'count(*)');
 		$query = "SELECT *, $call OVER $over AS o FROM ($query) grouped";
 	}
-	elsif (@names && $output[0] =~ /^window| AS w$/ && $window !~ /window_end/ && chance(0.2))
+	elsif (@names && $output[0] =~ /^window| AS w$/ && chance(0.2))
 	{
-		# windows that cumulate share their start, which is no window of event time by itself
 		my $call = pick('rank()', 'dense_rank()', 'max(' . $names[0] . ')', 'count(*)');
 		$query = "SELECT *, $call OVER (PARTITION BY $first ORDER BY $names[0] DESC) AS o FROM ($query) grouped";
 	}

@@ -514,18 +514,32 @@ near_of_windows(Query *level, Node *node, int column, const Stream *stream, Near
 
 /* ---- expressions ------------------------------------------------------------------------------------------ */
 
-/* A column of a level with GROUP BY: the event time of its groups, if as another type or divided. */
+/* What the groups of a level are told apart by, from the event time of the groups. Both are near to the event times of their rows. */
 static bool
 near_of_group(Query *level, Expr *column, const Stream *stream, Near *near)
 {
-	GroupWindow window;
+	int64 slack = stream->time_type == DATEOID ? DAYS(1) : 0; /* what is between two dates */
 	Near key = {.scale = 1};
+	GroupWindow window;
+	int64 least;
+	int64 most;
 
-	if (!group_window_find(level, stream, &window) ||
-		!near_of(level, compat_grouped_expression(level, (Node *) column), stream, &key) ||
-		!equal(time_of_key(column, stream, &key), window.time))
+	if (level_group_clause(level, column) == NULL || !group_window_find(level, stream, &window) ||
+		!near_of(level, compat_grouped_expression(level, (Node *) column), stream, &key))
 		return false;
+	least = key.least - window.lookahead.time - slack;
+	most = key.most + window.lookback.time + slack;
 	near->scale = key.scale;
+	if (!equal(time_of_key(column, stream, &key), window.time))
+	{
+		near->grid = (Grid){0};
+		return widen(near, least, most);
+	}
+	if (stream->time_type == DATEOID && exprType((Node *) column) != DATEOID)
+	{
+		near->grid = (Grid){0};
+		return widen(near, -slack, 0);
+	}
 	near->grid = window.grid;
 	if (stream->time_type == DATEOID)
 	{

@@ -37,6 +37,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_func.h"
@@ -757,7 +758,7 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	List *parts = NIL;
 	Query *pruned = copyObject(batch);
 	Replay replay = {.view = view};
-	int ncolumns = list_length(batch->targetList);
+	int ncolumns = ExecCleanTargetListLength(batch->targetList);
 	bool replays;
 	Shape needed;
 	ListCell *cell;
@@ -766,6 +767,9 @@ tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const
 	shape_of_query(pruned, &needed);
 	if (needed.refusal)
 		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
+	if (needed.keyed)
+		needed =
+			*shape; /* what is left keeps rows by key; but the slice has to be told which by all before */
 	replays = shape_has_windows(pruned) &&
 			  prepare_replay(&replay, batch, shape, demand, &needed.lookback);
 	if (replays)
