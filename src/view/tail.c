@@ -502,10 +502,9 @@ further_order(const Replay *replay, Query *query, const OverFrame *frame)
 	{
 		OverOrder *column = list_nth(replay->window->order, i);
 		TargetEntry *entry = event_input(query, column->column);
-		SortGroupClause *clause = sort_clause(entry, column->clause->eqop);
+		SortGroupClause *clause = copyObject(column->clause);
 
-		clause->sortop = column->clause->sortop;
-		clause->nulls_first = column->clause->nulls_first;
+		clause->tleSortGroupRef = sort_clause(entry, clause->eqop)->tleSortGroupRef;
 		order = lappend(order, clause);
 	}
 	return order;
