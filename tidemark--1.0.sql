@@ -332,6 +332,39 @@ CREATE AGGREGATE tidemark.replay(op integer, frame integer, counts boolean, save
 COMMENT ON AGGREGATE tidemark.replay(integer, integer, boolean, bytea, anyelement, regprocedure, bigint[], "any")
     IS 'in plans of continuous views: a window function''s result, from its saved state and the rows that entered and left since';
 
+-- Aggregates whose states are kept: of GROUP BY without a window.
+CREATE FUNCTION tidemark.accumulate_step(internal, saved bytea, is_state boolean, counts boolean, result anyelement, function regprocedure, VARIADIC arguments "any") RETURNS internal
+    LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'tidemark_accumulate_step';
+COMMENT ON FUNCTION tidemark.accumulate_step(internal, bytea, boolean, boolean, anyelement, regprocedure, "any")
+    IS 'implementation of tidemark.accumulate: takes a saved state, or adds a row';
+
+CREATE FUNCTION tidemark.accumulate_state(internal) RETURNS bytea
+    LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'tidemark_accumulate_state';
+COMMENT ON FUNCTION tidemark.accumulate_state(internal) IS 'implementation of tidemark.accumulate: the state';
+
+CREATE FUNCTION tidemark.accumulate_result(internal, saved bytea, is_state boolean, counts boolean, result anyelement, function regprocedure, VARIADIC arguments "any") RETURNS anyelement
+    LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'tidemark_accumulate_result';
+COMMENT ON FUNCTION tidemark.accumulate_result(internal, bytea, boolean, boolean, anyelement, regprocedure, "any")
+    IS 'implementation of tidemark.accumulated: the function''s result';
+
+CREATE AGGREGATE tidemark.accumulate(saved bytea, is_state boolean, counts boolean, result anyelement, function regprocedure, VARIADIC arguments "any") (
+    SFUNC = tidemark.accumulate_step, STYPE = internal, FINALFUNC = tidemark.accumulate_state
+);
+COMMENT ON AGGREGATE tidemark.accumulate(bytea, boolean, boolean, anyelement, regprocedure, "any")
+    IS 'an aggregate''s state after rows, from a saved one on; what continuous views with GROUP BY keep';
+
+CREATE AGGREGATE tidemark.accumulated(saved bytea, is_state boolean, counts boolean, result anyelement, function regprocedure, VARIADIC arguments "any") (
+    SFUNC = tidemark.accumulate_step, STYPE = internal,
+    FINALFUNC = tidemark.accumulate_result, FINALFUNC_EXTRA
+);
+COMMENT ON AGGREGATE tidemark.accumulated(bytea, boolean, boolean, anyelement, regprocedure, "any")
+    IS 'an aggregate''s result after rows, from a saved state on; for plans of continuous views with GROUP BY';
+
+CREATE FUNCTION tidemark.saved_result(saved bytea, result anyelement, function regprocedure, VARIADIC arguments "any") RETURNS anyelement
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_saved_result';
+COMMENT ON FUNCTION tidemark.saved_result(bytea, anyelement, regprocedure, "any")
+    IS 'an aggregate''s result from a saved state; for plans of continuous views with GROUP BY';
+
 CREATE FUNCTION tidemark.wait_until_maintained(view regclass, timeout interval DEFAULT '60 seconds') RETURNS void
     LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

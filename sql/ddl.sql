@@ -13,7 +13,7 @@ SELECT state, frontier, rows FROM tidemark.continuous_views WHERE view = 'smooth
 CREATE MATERIALIZED VIEW IF NOT EXISTS smooth WITH (tidemark.continuous = true) AS SELECT * FROM readings;
 CREATE MATERIALIZED VIEW smooth WITH (tidemark.continuous) AS SELECT * FROM readings;
 CREATE MATERIALIZED VIEW bad WITH (tidemark.continous) AS SELECT * FROM readings;
-CREATE MATERIALIZED VIEW bad WITH (tidemark.continuous) AS SELECT count(*) FROM readings;
+CREATE MATERIALIZED VIEW bad WITH (tidemark.continuous) AS SELECT * FROM readings LIMIT 1;
 PREPARE reading AS SELECT * FROM readings;
 CREATE MATERIALIZED VIEW bad WITH (tidemark.continuous) AS EXECUTE reading;
 CREATE MATERIALIZED VIEW stock WITH (tidemark.continuous = off) AS SELECT * FROM readings;

@@ -263,13 +263,17 @@ compat_grouped_expression(Query *query, Node *expression)
 	return expression;
 }
 
-/* The query level makes no groups any more; what it returns must not refer to what it grouped by. */
+/* A query level without grouping sets has its expressions over what it reads. */
 static inline void
-compat_ungroup(Query *query)
+compat_flatten_groups(Query *query)
 {
 #if PG_VERSION_NUM >= 180000
 	ListCell *cell;
 
+	if (!query->hasGroupRTE)
+		return;
+	query->targetList = (List *) flatten_group_exprs(NULL, query, (Node *) query->targetList);
+	query->havingQual = flatten_group_exprs(NULL, query, query->havingQual);
 	foreach (cell, query->rtable)
 	{
 		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
@@ -281,6 +285,13 @@ compat_ungroup(Query *query)
 	}
 	query->hasGroupRTE = false;
 #endif
+}
+
+/* The query level makes no groups any more; what it returns must not refer to what it grouped by. */
+static inline void
+compat_ungroup(Query *query)
+{
+	compat_flatten_groups(query);
 	query->groupClause = query->groupingSets = NIL;
 	query->havingQual = NULL;
 	query->hasAggs = query->groupDistinct = false;

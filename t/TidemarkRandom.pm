@@ -374,6 +374,27 @@ sub random_group_aggregate
 	return (pick(@calls), $filter);
 }
 
+# GROUP BY without a window, or aggregates of the whole stream.
+sub totals_query
+{
+	my ($source) = @_;
+	my @keys = grep { chance(0.4) } 'k1', 'k2', 'i % 3', 'coalesce(b, false)';
+	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
+	my @output = map { "$keys[$_] AS key$_" } 0 .. $#keys;
+
+	for my $n (1 .. between(1, 4))
+	{
+		my $number = pick('i', 'l', 'n', 'f', 'g');
+		my $filter = chance(0.2) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
+		my $call = pick('count(*)', "count($number)", ("sum($number)") x 3, "avg($number)", "min($number)", "max($number)", 'bool_and(b)', 'bit_or(i)',
+			'max(k2)', 'min(t)', 'stddev(f)', 'corr(f, l)', 'variance(n)', 'sum(CASE WHEN b THEN f END)');
+		push @output, chance(0.1) && $call ne 'min(t)' ? "coalesce(($call$filter)::text, 'none') AS a$n" : "$call$filter AS a$n";
+	}
+	my $query = 'SELECT ' . join(', ', @output) . " FROM $source$where" . (@keys ? ' GROUP BY ' . join(', ', @keys) : '');
+	$query .= ' HAVING count(*) > ' . between(1, 3) if chance(0.2);
+	return chance(0.2) ? "SELECT * FROM ($query) above WHERE a1 IS NOT NULL" : $query;
+}
+
 # A query that groups by windows; levels above and windows over what it gives, now and then.
 sub grouped_query
 {
@@ -443,9 +464,9 @@ sub new_view
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
-		$source = first_rows($source) if chance(0.2);
+		my $query = chance(0.3) ? totals_query($source) : grouped_query($stream, chance(0.2) ? first_rows($source) : $source);
 		push @{ $self->{views} },
-		  { name => $name, stream => $stream, query => grouped_query($stream, $source), continuous => chance(0.85), arrival => chance(0.3) };
+		  { name => $name, stream => $stream, query => $query, continuous => chance(0.85), arrival => chance(0.3) };
 		return;
 	}
 	if (chance(0.2))

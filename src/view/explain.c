@@ -145,6 +145,9 @@ put_lookback(ReturnSetInfo *result, const Shape *shape)
 static const char *
 kept_text(const Keyed *keyed)
 {
+	if (keyed->groups)
+		return psprintf("the states of %d aggregate%s of each key", list_length(keyed->aggregates),
+						list_length(keyed->aggregates) == 1 ? "" : "s");
 	switch (keyed->count)
 	{
 		case KEYED_RANK:

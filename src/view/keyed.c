@@ -13,10 +13,14 @@
  * (keyed_maintain.c), and the query over them and the rows after the frontier is the answer (keyed_answer.c).
  *
  * Which rows are kept must not be left open, or the view could not be equal to its batch query: keyed_order.c.
+ *
+ * A level with GROUP BY and no window of the event time is cut likewise. What it keeps of a key are states of aggregates:
+ * keyed_groups.c, keyed_states.c.
  */
 #include "tidemark.h"
 
 #include "access/htup_details.h"
+#include "aggregate/planner.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -32,6 +36,7 @@
 #include "view/group_window.h"
 #include "view/inputs.h"
 #include "view/keyed.h"
+#include "view/keyed_groups.h"
 #include "view/keyed_order.h"
 #include "view/keyed_rank.h"
 #include "view/slice.h"
@@ -145,6 +150,12 @@ refuse_other_levels(const Keyed *keyed, Shape *shape)
 
 	for (int depth = 0;; depth++)
 	{
+		if (depth != keyed->depth && keyed->groups && (has_windows(level) || level->distinctClause))
+			shape_refuse(
+				shape,
+				"GROUP BY without a window of the event time can't have window functions, DISTINCT "
+				"or another GROUP BY at another level",
+				NULL);
 		if (depth != keyed->depth && level->distinctClause)
 			shape_refuse(shape, "DISTINCT at several levels can't be maintained", NULL);
 		if (depth > keyed->depth && has_windows(level))
@@ -280,6 +291,18 @@ analyse_distinct(Keyed *keyed, Query *level, Shape *shape)
 		add_order(keyed, level, level->sortClause, level->distinctClause);
 }
 
+/* Sums of floats are the exact ones. */
+static void
+analyse_groups(Keyed *keyed, Query *query, Query *level, Shape *shape)
+{
+	keyed->limit = 1;
+	compat_flatten_groups(level);
+	aggregate_swap_exact_always(query);
+	add_keys(keyed, level, level->groupClause, shape);
+	if (shape->refusal == NULL)
+		keyed_groups_analyse(keyed, level, shape);
+}
+
 /* The columns that the level's output is made of besides keys and order. */
 static void
 add_passing_columns(Keyed *keyed, Query *level)
@@ -318,20 +341,33 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 {
 	Keyed *keyed = palloc0(sizeof(Keyed));
 	Query *level = level_at(query, depth);
-	WindowFunc *call = keyed_rank_function(level);
+	WindowFunc *call = NULL;
 
 	keyed->stream = shape->stream;
 	keyed->query = query;
 	keyed->depth = depth;
+	keyed->groups = shape->keyed_groups;
+	if (keyed->groups)
+		refuse_other_levels(keyed, shape);
+	if (shape->refusal)
+		return NULL;
 	(void) inputs_add(&keyed->inputs, (Expr *) slice_expose_time(level, &shape->stream));
-	if (level->distinctClause)
+	if (keyed->groups)
+		analyse_groups(keyed, query, level, shape);
+	else if (level->distinctClause)
 		analyse_distinct(keyed, level, shape);
 	else
+	{
+		call = keyed_rank_function(level);
 		analyse_ranks(keyed, level, call, ancestors_of(query, depth), shape);
-	add_passing_columns(keyed, level);
+	}
+	if (!keyed->groups)
+		add_passing_columns(keyed, level);
 	refuse_untyped_inputs(keyed, shape);
 	if (shape->refusal)
 		return NULL;
+	if (keyed->groups)
+		return keyed;
 	if (keyed->count == KEYED_ROWS)
 		keyed_order_complete(keyed, level, call ? window_of(level, call) : NULL);
 	keyed->in_arrival_order = is_in_arrival_order(keyed);
@@ -347,6 +383,7 @@ keyed_input(const Keyed *keyed, Expr *from, Expr *to)
 {
 	Query *query = inputs_query(copyObject(level_at(keyed->query, keyed->depth)), keyed->inputs);
 
+	compat_ungroup(query);
 	slice_bound_stream(query, &keyed->stream, from, to);
 	return query;
 }
@@ -359,6 +396,8 @@ keyed_output(const Keyed *keyed, RangeTblEntry *source)
 	int rtindex = shape_input(level);
 	RangeTblRef *reference = makeNode(RangeTblRef);
 
+	if (keyed->groups)
+		return keyed_groups_output(keyed, source);
 	reference->rtindex = rtindex;
 	level->targetList = (List *) inputs_read((Node *) level->targetList, keyed->inputs, rtindex);
 	level->jointree = makeFromExpr(list_make1(reference), NULL);
@@ -381,11 +420,15 @@ rank_of_only_row(Node *node, void *context)
 Query *
 keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source)
 {
-	Query *query = keyed_output(keyed, source);
-	Query *level = level_at(query, keyed->depth);
+	Query *query;
+	Query *level;
 	List *targets = NIL;
 	ListCell *cell;
 
+	if (keyed->groups)
+		return keyed_groups_output_of_states(keyed, source);
+	query = keyed_output(keyed, source);
+	level = level_at(query, keyed->depth);
 	foreach (cell, level->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);

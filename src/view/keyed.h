@@ -35,7 +35,11 @@ typedef struct Keyed
 	KeyedCount count;
 	int64 limit;		   /* the first so many of each key are kept */
 	bool in_arrival_order; /* no row is overtaken by one with a later event time */
-	bool under_windows;	   /* there are windows or GROUP BY above (keyed_windows.h) */
+
+	/* The level groups: of each key, not rows are kept, but the states of aggregates (keyed_groups.h). */
+	bool groups;
+	List *aggregates;	/* of KeyedAggregate */
+	bool under_windows; /* there are windows or GROUP BY above (keyed_windows.h) */
 } Keyed;
 
 #define KEYED_TIME_COLUMN 1

@@ -15,6 +15,8 @@
  * The second, simpler form is for the first row of each key by event time. "has" is a join by the key, which finds no nulls:
  * rows with a null in their key, if there can be any, stand aside.
  *
+ * Of a view with GROUP BY, M has states of aggregates in the place of rows, which are told apart in the union (keyed_groups.c).
+ *
  * Where a view hides rows behind a barrier, it stands around each of the parts: M has rows that the levels above the keyed one may
  * leave out.
  */
@@ -27,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 #include "view/keyed_answer.h"
+#include "view/keyed_groups.h"
 #include "view/keyed_order.h"
 #include "view/slice.h"
 #include "view/tail_bounds.h"
@@ -55,21 +58,26 @@ unknown_from(const Answer *answer)
 static Query *
 tail_rows(const Answer *answer)
 {
-	return keyed_input(answer->keyed, unknown_from(answer), NULL);
+	Query *inputs = keyed_input(answer->keyed, unknown_from(answer), NULL);
+
+	return answer->keyed->groups ? keyed_groups_rows(answer->keyed, inputs) : inputs;
 }
 
 /* M */
 static Query *
 kept_rows(const Answer *answer)
 {
-	Query *query = select_from(table_entry(answer->table), keyed_input(answer->keyed, NULL, NULL));
+	Query *query;
 
+	if (answer->keyed->groups)
+		return keyed_groups_states(answer->keyed, answer->table, true);
+	query = select_from(table_entry(answer->table), keyed_input(answer->keyed, NULL, NULL));
 	compat_unchecked(query);
 	return query;
 }
 
-static RangeTblEntry *
-union_of(List *queries)
+RangeTblEntry *
+keyed_union(List *queries)
 {
 	List *entries = NIL;
 	ListCell *cell;
@@ -194,9 +202,11 @@ rows_by_null(const Answer *answer, Query *rows, bool null)
 static List *
 answer_together(const Answer *answer)
 {
-	RangeTblEntry *rows = union_of(list_make2(kept_rows(answer), tail_rows(answer)));
+	List *rows = list_make2(kept_rows(answer), tail_rows(answer));
 
-	return list_make1(keyed_output(answer->keyed, rows));
+	if (answer->keyed->groups && answer->keyed->keys == NIL)
+		rows = lappend(rows, keyed_groups_nothing(answer->keyed));
+	return list_make1(keyed_output(answer->keyed, keyed_union(rows)));
 }
 
 /* T's rows of keys that M doesn't have. */
@@ -207,12 +217,12 @@ rows_of_new_keys(const Answer *answer)
 	Query *with;
 
 	if (!answer->nullable)
-		return union_of(
+		return keyed_union(
 			list_make1(rows_by_key(answer, tail_rows(answer), kept_rows(answer), false, false)));
 	without = rows_by_null(answer, tail_rows(answer), false);
 	with = rows_by_null(answer, tail_rows(answer), true);
-	return union_of(list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
-							   rows_by_key(answer, with, kept_rows(answer), false, true)));
+	return keyed_union(list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
+								  rows_by_key(answer, with, kept_rows(answer), false, true)));
 }
 
 /* The first row of each key by event time: of a key that M has, T's rows are none. */
@@ -243,7 +253,7 @@ answer_by_keys(const Answer *answer)
 		touched = lappend(touched, rows_by_null(answer, kept_rows(answer), true));
 	return list_make2(answer->keyed->limit == 1 ? keyed_output_of_kept(answer->keyed, untouched)
 												: keyed_output(answer->keyed, untouched),
-					  keyed_output(answer->keyed, union_of(touched)));
+					  keyed_output(answer->keyed, keyed_union(touched)));
 }
 
 static bool
@@ -255,6 +265,20 @@ has_nullable_key(const Keyed *keyed)
 		if (keyed_is_nullable(keyed, ((KeyedColumn *) lfirst(cell))->column))
 			return true;
 	return false;
+}
+
+List *
+keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others)
+{
+	Answer answer = {.keyed = keyed};
+	List *queries;
+
+	if (keyed->keys == NIL)
+		return list_make1(rows);
+	queries = list_make1(rows_by_key(&answer, copyObject(rows), others, true, false));
+	if (has_nullable_key(keyed))
+		queries = lappend(queries, rows_by_null(&answer, rows, true));
+	return queries;
 }
 
 List *
@@ -292,5 +316,5 @@ keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table)
 		.view = view, .keyed = keyed, .table = table, .nullable = has_nullable_key(keyed)};
 	Query *new = keyed_order_first_rows(keyed, rows_of_new_keys(&answer));
 
-	return union_of(list_make2(known_rows(&answer), new));
+	return keyed_union(list_make2(known_rows(&answer), new));
 }

@@ -13,6 +13,11 @@
  */
 extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys);
 
+/* Of rows with the inputs as their first columns, those with the keys of others, and perhaps more with nulls in their keys: a list of Query. */
+extern List *keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others);
+
+/* The queries, with the same columns, as one entry of a range table. */
+extern RangeTblEntry *keyed_union(List *queries);
 /*
  * The first rows by event time of a view with windows over them, as an entry of a range table with the inputs as columns; table:
  * of those that are known.

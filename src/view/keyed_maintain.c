@@ -13,6 +13,9 @@
  * A row that is not kept changes nothing when it goes: so the kept ones tell the keys. Where they are very many, everything
  * is taken in anew.
  *
+ * Where the level groups, what is kept are states (keyed_states.c). Rows that were inserted are added to them where they are known
+ * exactly (keyed_written.c), else the states of their keys are made anew; after anything else all states are.
+ *
  * An index on the event time serves to find kept rows at T. It is there where rows are not overtaken: elsewhere it would be
  * written with each row that takes the place of another, which without it touches no index.
  */
@@ -29,8 +32,11 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
+#include "view/keyed_groups.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_merge.h"
+#include "view/keyed_states.h"
+#include "view/keyed_written.h"
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
@@ -59,7 +65,8 @@ index_definition(const Keyed *keyed)
 Oid
 keyed_create(Oid view, const char *label, const Keyed *keyed)
 {
-	TupleDesc columns = ExecTypeFromTL(keyed_input(keyed, NULL, NULL)->targetList);
+	TupleDesc columns = keyed->groups ? keyed_groups_columns(keyed)
+									  : ExecTypeFromTL(keyed_input(keyed, NULL, NULL)->targetList);
 	Oid table = materialised_create_table(view, label, materialised_columns(columns),
 										  keyed->in_arrival_order ? 100 : FILLFACTOR_REPLACED);
 
@@ -88,6 +95,8 @@ keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks t
 {
 	KeyedArrival arrival = {0};
 
+	if (keyed->groups)
+		return keyed_states_add(view, keyed, inputs_between(keyed, from, to));
 	return keyed_merge(view, keyed, inputs_between(keyed, from, to), &arrival, NULL);
 }
 
@@ -99,19 +108,27 @@ add_condition(Query *query, Expr *condition)
 	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
 }
 
-/* Merges the rows at these event times, which all come again. */
-static int64
-merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
-			KeyedChanges *changes)
+/* The inputs at these event times. */
+static Query *
+inputs_at(const Keyed *keyed, const Ticks *times, int n)
 {
-	KeyedArrival arrival = {.times = times, .ntimes = n};
 	Oid type = keyed->stream.time_type;
 	Query *input = inputs_between(keyed, times[0], times[n - 1]);
 	List *equality = keys_operator_name(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
 
 	add_condition(input, keys_any_of(linitial(keyed->inputs), equality, get_array_type(type),
 									 keys_times(type, times, n)));
-	return keyed_merge(view, keyed, input, &arrival, changes);
+	return input;
+}
+
+/* Merges the rows at these event times, which all come again. */
+static int64
+merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+			KeyedChanges *changes)
+{
+	KeyedArrival arrival = {.times = times, .ntimes = n};
+
+	return keyed_merge(view, keyed, inputs_at(keyed, times, n), &arrival, changes);
 }
 
 /* The kept rows at these event times. */
@@ -202,6 +219,27 @@ take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier, Key
 	return keyed_append(view, keyed, TICKS_MIN, frontier) - deleted;
 }
 
+/* Rows that are known to be new are added; else what has states of their keys is made anew. */
+static int64
+correct_states(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+			   bool inserted, Ticks frontier)
+{
+	Query *input;
+
+	if (!inserted)
+	{
+		keyed_written_anywhere(view);
+		return take_in_anew(view, keyed, frontier, NULL);
+	}
+	input = inputs_at(keyed, times, n);
+	if (keyed_written_are_new(view, times, n) && keys_are_of_heaps(&keyed->stream))
+	{
+		keys_restrict_to_written(input);
+		return keyed_states_add(view, keyed, input);
+	}
+	return keyed_states_renew(view, keyed, inputs_between(keyed, TICKS_MIN, frontier), input);
+}
+
 int64
 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
 			  bool inserted, Ticks frontier, KeyedChanges *changes)
@@ -212,6 +250,8 @@ keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times
 		n--;
 	if (n == 0)
 		return 0;
+	if (keyed->groups)
+		return correct_states(view, keyed, times, n, inserted, frontier);
 	if (!inserted)
 	{
 		int nrows;

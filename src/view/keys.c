@@ -252,13 +252,12 @@ tidemark_written_here(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
 }
 
-/* Do the stream's tables keep who wrote a row, as heaps do? */
-static bool
-tables_are_heaps(Oid stream)
+bool
+keys_are_of_heaps(const Stream *stream)
 {
 	ListCell *cell;
 
-	foreach (cell, stream_tables(stream, NoLock))
+	foreach (cell, stream_tables(stream->relid, NoLock))
 	{
 		Relation rel = table_open(lfirst_oid(cell), NoLock);
 		bool heap = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
@@ -280,6 +279,15 @@ is_written_here(int stream)
 
 	return (Expr *) makeFuncExpr(LookupFuncName(name, lengthof(types), types, false), BOOLOID,
 								 list_make1(xmin), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+void
+keys_restrict_to_written(Query *query)
+{
+	Query *level = shape_stream_level(query);
+
+	level->jointree->quals =
+		make_and_qual(level->jointree->quals, (Node *) is_written_here(shape_input(level)));
 }
 
 /* SELECT DISTINCT the key columns FROM the stream WHERE what the view's query asks of it */
@@ -320,9 +328,8 @@ restrict_to_times(Query *query, const Stream *stream, const Ticks *times, int n,
 						   keys_times(stream->time_type, times, n));
 
 	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
-	if (here && tables_are_heaps(stream->relid))
-		query->jointree->quals =
-			make_and_qual(query->jointree->quals, (Node *) is_written_here(shape_input(query)));
+	if (here && keys_are_of_heaps(stream))
+		keys_restrict_to_written(query);
 }
 
 /*

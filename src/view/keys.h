@@ -53,4 +53,8 @@ extern Datum keys_times(Oid type, const Ticks *times, int n);
 /* Restricts the view's query to the rows that have these keys, where it reads the stream. */
 extern void keys_restrict(Query *batch, const List *keys);
 
+/* Restricts the query to rows of the stream that this transaction has written: of tables that keep that, as heaps do. */
+extern bool keys_are_of_heaps(const Stream *stream);
+extern void keys_restrict_to_written(Query *query);
+
 #endif

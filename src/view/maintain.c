@@ -439,7 +439,14 @@ attend(Progress *progress, MemoryContext worker_context)
 	progress->next_look =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
 	if (progress->phase == PHASE_IDLE)
+	{
+		Ticks greatest = progress->move.reached.greatest;
+
 		look(progress, worker_context);
+		/* not only before steps: where windows are long there are none for long, and each look reads what is not summarized */
+		if (progress->phase == PHASE_IDLE && progress->move.reached.greatest > greatest)
+			summarize(progress->move.stream);
+	}
 	if (progress->phase == PHASE_WAITING)
 		check_writers(progress);
 	if (progress->phase == PHASE_APPENDING)

@@ -389,23 +389,34 @@ shape_of_input(Query *query, List *ancestors, Shape *shape)
 /* ---- levels --------------------------------------------------------------------------------------- */
 
 static void
-shape_of_groups(Query *query, Shape *shape)
+refuse_keyed_levels(Shape *shape)
+{
+	shape_refuse(shape,
+				 "several levels of GROUP BY without a window of the event time, DISTINCT or top-N "
+				 "can't be maintained",
+				 "Make a continuous view of the innermost, and put the rest into the query that "
+				 "reads it.");
+}
+
+/* depth: of this level. Without a window, states of its aggregates are kept by key (keyed.h). */
+static void
+shape_of_groups(Query *query, int depth, Shape *shape)
 {
 	GroupWindow window;
 
 	if (!group_window_find(query, &shape->stream, &window))
 	{
-		refuse_mutable_functions(query, shape);
-		shape_refuse(
-			shape,
-			query->groupingSets
-				? "grouping sets without a window of the event time in each can't be maintained"
-			: query->groupClause
-				? "GROUP BY without a window of the event time can't be maintained yet"
-				: "aggregates over the whole stream can't be maintained yet",
-			psprintf("Group by a window as well: date_bin('1 minute', %s, '2000-01-01'), or "
-					 "aggregate over one: agg(x) OVER (PARTITION BY ... ORDER BY %s RANGE ...).",
-					 shape_time_name(shape), shape_time_name(shape)));
+		if (query->groupingSets)
+			shape_refuse(
+				shape,
+				"grouping sets without a window of the event time in each can't be maintained",
+				psprintf("Make a continuous view for each, or group by a window as well: "
+						 "date_bin('1 minute', %s, '2000-01-01').",
+						 shape_time_name(shape)));
+		if (shape->keyed_depth >= 0)
+			refuse_keyed_levels(shape);
+		shape->keyed_depth = depth;
+		shape->keyed_groups = true;
 		return;
 	}
 	shape->grid = window.grid;
@@ -426,11 +437,13 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 		return;
 	query->cteList = NIL; /* what was referenced has been put in place */
 	keyed = keyed_is_level(query, ancestors, &shape->stream);
+	if (keyed && shape->keyed_depth >= 0)
+		refuse_keyed_levels(shape);
 	if (keyed)
 		shape->keyed_depth = list_length(ancestors);
 	if (level_groups(query))
-		shape_of_groups(query, shape);
-	if (query->hasWindowFuncs && !keyed && shape->refusal == NULL)
+		shape_of_groups(query, list_length(ancestors), shape);
+	if (query->hasWindowFuncs && !keyed && !shape->keyed_groups && shape->refusal == NULL)
 		frame_of_windows(query, shape);
 }
 

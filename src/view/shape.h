@@ -18,6 +18,8 @@ typedef struct Shape
 	/* It keeps some rows of each key (keyed.h); NULL: each of its rows comes from one row of the stream. */
 	struct Keyed *keyed;
 	int keyed_depth; /* of the level that does; -1: none */
+	bool
+		keyed_groups; /* it does so by GROUP BY without a window: what it keeps are states of aggregates */
 
 	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
 	char *refusal;

@@ -1,0 +1,587 @@
+/*
+ * keyed_groups.c: GROUP BY without a window: of each key, the states of its aggregates are kept.
+ *
+ *   SELECT k, count(*), sum(x) FILTER (WHERE x > 0) FROM stream WHERE ... GROUP BY k HAVING count(*) > 1
+ *
+ *   inputs   t, k, x, x > 0                                           keyed.h
+ *   states   t, k, state of count(*), state of sum(x)                 the view's table, one row a key: of rows up to the frontier
+ *   answer   the level over states and the inputs after the frontier, with tidemark.accumulated in the place of its aggregates
+ *
+ * States and inputs come as events, a union of both: the state first, then the rows, by key. That order is said in a subquery, which the
+ * planner keeps, and the groups are made in it. All else at the level, expressions and HAVING, and the levels above see what
+ * PostgreSQL's own aggregates would have given.
+ *
+ * An aggregate's state can be kept if sliding.h knows how to save it over a window that only grows; what holds all its rows, such as
+ * array_agg, can't. Nor can DISTINCT and ORDER BY within a call.
+ */
+#include "tidemark.h"
+
+#include "access/sysattr.h"
+#include "aggregate/planner.h"
+#include "aggregate/sliding.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/typcache.h"
+#include "view/group_window.h"
+#include "view/inputs.h"
+#include "view/keyed_groups.h"
+#include "view/slice.h"
+
+/* ---- the analysis ------------------------------------------------------------------------------- */
+
+static KeyedAggregate *
+find_aggregate(const Keyed *keyed, const Aggref *call)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->aggregates)
+		if (equal(((KeyedAggregate *) lfirst(cell))->call, call))
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Can its state be kept? Else the reason, for users. */
+static const char *
+why_not_kept(const Aggref *call)
+{
+	Oid types[FUNC_MAX_ARGS];
+	SlidingAggregate *method;
+	const char *why;
+	ListCell *cell;
+
+	if (call->aggkind != AGGKIND_NORMAL)
+		return "it needs all rows, sorted";
+	if (call->aggdistinct)
+		return "DISTINCT needs all values";
+	if (call->aggorder)
+		return "ORDER BY needs all rows";
+	foreach (cell, call->args)
+		types[foreach_current_index(cell)] =
+			exprType((Node *) lfirst_node(TargetEntry, cell)->expr);
+	method = sliding_prepare_growing(call->aggfnoid, call->inputcollid, list_length(call->args),
+									 types, call->aggtype, &why);
+	if (method == NULL)
+		return why;
+	return sliding_can_save(method) ? NULL : "its state can't be saved";
+}
+
+/* An argument is computed for the rows that FILTER lets through only. */
+static Expr *
+argument_expression(const Aggref *call, Expr *argument)
+{
+	Node *node = (Node *) argument;
+	CaseExpr *choice;
+	CaseWhen *when;
+
+	if (call->aggfilter == NULL || IsA(argument, Var) || IsA(argument, Const))
+		return argument;
+	when = makeNode(CaseWhen);
+	when->expr = call->aggfilter;
+	when->result = argument;
+	when->location = -1;
+	choice = makeNode(CaseExpr);
+	choice->casetype = exprType(node);
+	choice->casecollid = exprCollation(node);
+	choice->args = list_make1(when);
+	choice->defresult = null_like(node);
+	choice->location = -1;
+	return &choice->xpr;
+}
+
+static void
+add_aggregate(Keyed *keyed, Aggref *call)
+{
+	KeyedAggregate *aggregate = palloc0(sizeof(KeyedAggregate));
+	ListCell *cell;
+
+	aggregate->call = call;
+	foreach (cell, call->args)
+		aggregate->arguments = lappend_int(
+			aggregate->arguments,
+			inputs_add(&keyed->inputs,
+					   argument_expression(call, lfirst_node(TargetEntry, cell)->expr)));
+	if (call->aggfilter)
+		aggregate->filter = inputs_add(&keyed->inputs, call->aggfilter);
+	keyed->aggregates = lappend(keyed->aggregates, aggregate);
+}
+
+typedef struct CollectContext
+{
+	Keyed *keyed;
+	Shape *shape;
+	int nkeys; /* inputs that stand for themselves */
+} CollectContext;
+
+static bool
+collect_aggregates(Node *node, void *arg)
+{
+	CollectContext *context = arg;
+	AttrNumber column;
+
+	if (node == NULL)
+		return false;
+	column = IsA(node, List) || IsA(node, TargetEntry) ? 0
+													   : inputs_find(context->keyed->inputs, node);
+	if (column > KEYED_TIME_COLUMN && column <= context->nkeys + KEYED_TIME_COLUMN)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref *call = (Aggref *) node;
+		const char *why = why_not_kept(call);
+
+		if (why)
+			shape_refuse(context->shape,
+						 psprintf("%s by GROUP BY without a window can't be maintained: %s",
+								  format_procedure(call->aggfnoid), why),
+						 "Group by a window as well, or choose another aggregate.");
+		else if (find_aggregate(context->keyed, call) == NULL)
+			add_aggregate(context->keyed, call);
+		return why != NULL;
+	}
+	if (IsA(node, Var))
+	{
+		shape_refuse(context->shape,
+					 "columns that are neither aggregated nor grouped by can't be maintained",
+					 "Add them to GROUP BY.");
+		return true;
+	}
+	return expression_tree_walker(node, collect_aggregates, arg);
+}
+
+void
+keyed_groups_analyse(Keyed *keyed, Query *level, Shape *shape)
+{
+	CollectContext context = {.keyed = keyed, .shape = shape, .nkeys = list_length(keyed->keys)};
+
+	if (level->hasWindowFuncs)
+		shape_refuse(shape,
+					 "window functions beside GROUP BY without a window of the event time can't be "
+					 "maintained",
+					 "Apply them in the query that reads the view.");
+	else if (level->hasTargetSRFs)
+		shape_refuse(shape,
+					 "set-returning functions beside GROUP BY without a window can't be maintained",
+					 "Put them into a subquery that GROUP BY reads.");
+	if (shape->refusal)
+		return;
+	(void) (collect_aggregates((Node *) level->targetList, &context) ||
+			collect_aggregates(level->havingQual, &context));
+}
+
+/* ---- pieces of queries --------------------------------------------------------------------------- */
+
+static void
+add_target(Query *query, Expr *expression, char *name)
+{
+	int n = list_length(query->targetList) + 1;
+
+	query->targetList = lappend(query->targetList, makeTargetEntry(expression, n, name, false));
+}
+
+static Query *
+select_nothing_from(RangeTblEntry *entry)
+{
+	Query *nothing = makeNode(Query);
+
+	return select_from(entry, nothing);
+}
+
+static Expr *
+input_variable(const Keyed *keyed, AttrNumber column)
+{
+	Node *input = list_nth(keyed->inputs, column - 1);
+
+	return (Expr *) makeVar(1, column, exprType(input), exprTypmod(input), exprCollation(input), 0);
+}
+
+/* Places of what events have behind the inputs. */
+static AttrNumber
+is_state_column(const Keyed *keyed)
+{
+	return list_length(keyed->inputs) + 1;
+}
+
+static AttrNumber
+saved_column(const Keyed *keyed, int number)
+{
+	return is_state_column(keyed) + 1 + number;
+}
+
+static AttrNumber
+place_column(const Keyed *keyed)
+{
+	return saved_column(keyed, list_length(keyed->aggregates));
+}
+
+static Expr *
+is_state(const Keyed *keyed)
+{
+	return (Expr *) makeVar(1, is_state_column(keyed), BOOLOID, -1, InvalidOid, 0);
+}
+
+static Expr *
+bytea_variable(AttrNumber column)
+{
+	return (Expr *) makeVar(1, column, BYTEAOID, -1, InvalidOid, 0);
+}
+
+static Expr *
+null_of(Oid type)
+{
+	return (Expr *) makeNullConst(type, -1, InvalidOid);
+}
+
+/* ---- events -------------------------------------------------------------------------------------- */
+
+static void
+add_no_states(const Keyed *keyed, Query *query)
+{
+	for (int i = 0; i < list_length(keyed->aggregates); i++)
+		add_target(query, null_of(BYTEAOID), psprintf("saved%d", i + 1));
+}
+
+Query *
+keyed_groups_rows(const Keyed *keyed, Query *inputs)
+{
+	Query *query = select_from(subquery_entry(inputs, "inputs"), inputs);
+
+	add_target(query, (Expr *) makeBoolConst(false, false), "is_state");
+	add_no_states(keyed, query);
+	add_target(query, null_of(TIDOID), "place");
+	return query;
+}
+
+Query *
+keyed_groups_states(const Keyed *keyed, Oid mat, bool with_states)
+{
+	Query *query = select_nothing_from(table_entry(mat));
+	int nkeys = list_length(keyed->keys);
+	AttrNumber column = 0;
+	ListCell *cell;
+
+	foreach (cell, keyed->inputs)
+	{
+		column++;
+		add_target(query,
+				   column <= KEYED_TIME_COLUMN + nkeys ? input_variable(keyed, column)
+													   : null_like(lfirst(cell)),
+				   psprintf("i%d", column));
+	}
+	add_target(query, (Expr *) makeBoolConst(true, false), "is_state");
+	if (with_states)
+		for (int i = 0; i < list_length(keyed->aggregates); i++)
+			add_target(query, bytea_variable(KEYED_TIME_COLUMN + nkeys + 1 + i),
+					   psprintf("saved%d", i + 1));
+	else
+		add_no_states(keyed, query);
+	add_target(query,
+			   (Expr *) makeVar(1, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0),
+			   "place");
+	compat_unchecked(query);
+	return query;
+}
+
+Query *
+keyed_groups_nothing(const Keyed *keyed)
+{
+	Query *query = makeNode(Query);
+	ListCell *cell;
+
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->jointree = makeFromExpr(NIL, NULL);
+	foreach (cell, keyed->inputs)
+		add_target(query, null_like(lfirst(cell)),
+				   psprintf("i%d", foreach_current_index(cell) + 1));
+	add_target(query, (Expr *) makeBoolConst(true, false), "is_state");
+	add_no_states(keyed, query);
+	add_target(query, null_of(TIDOID), "place");
+	return query;
+}
+
+static SortGroupClause *
+clause_of(TargetEntry *entry, Oid equality, Oid ordering)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+
+	entry->ressortgroupref = entry->resno;
+	clause->tleSortGroupRef = entry->resno;
+	clause->eqop = equality;
+	clause->sortop = ordering;
+	clause->hashable = op_hashjoinable(equality, exprType((Node *) entry->expr));
+	return clause;
+}
+
+/* The events by key, each key's state before its rows. */
+static RangeTblEntry *
+in_order(const Keyed *keyed, RangeTblEntry *events)
+{
+	Query *query = select_from(events, events->subquery);
+	TypeCacheEntry *type = lookup_type_cache(BOOLOID, TYPECACHE_EQ_OPR | TYPECACHE_GT_OPR);
+	ListCell *cell;
+
+	foreach (cell, keyed->keys)
+	{
+		const KeyedColumn *key = lfirst(cell);
+
+		query->sortClause =
+			lappend(query->sortClause,
+					clause_of(list_nth_node(TargetEntry, query->targetList, key->column - 1),
+							  key->equality, key->ordering));
+	}
+	query->sortClause =
+		lappend(query->sortClause,
+				clause_of(list_nth_node(TargetEntry, query->targetList, is_state_column(keyed) - 1),
+						  type->eq_opr, type->gt_opr));
+	return subquery_entry(query, "events");
+}
+
+/* ---- aggregates over events ------------------------------------------------------------------------ */
+
+static Aggref *
+make_aggregate(Oid function, Oid result, Oid collation, Oid input_collation, List *arguments)
+{
+	Aggref *call = makeNode(Aggref);
+	ListCell *cell;
+
+	call->aggfnoid = function;
+	call->aggtype = result;
+	call->aggcollid = collation;
+	call->inputcollid = input_collation;
+	call->aggkind = AGGKIND_NORMAL;
+	call->aggno = call->aggtransno = -1;
+	call->location = -1;
+	foreach (cell, arguments)
+	{
+		Expr *argument = lfirst(cell);
+
+		call->aggargtypes = lappend_oid(call->aggargtypes, exprType((Node *) argument));
+		call->args = lappend(
+			call->args, makeTargetEntry(argument, foreach_current_index(cell) + 1, NULL, false));
+	}
+	return call;
+}
+
+static Expr *
+simple_aggregate(char *name, Oid result, Expr *argument)
+{
+	Oid type = exprType((Node *) argument);
+	List *qualified = list_make2(makeString("pg_catalog"), makeString(name));
+
+	return (Expr *) make_aggregate(LookupFuncName(qualified, 1, &type, false), result, InvalidOid,
+								   InvalidOid, list_make1(argument));
+}
+
+static Expr *
+function_constant(const Aggref *call)
+{
+	return (Expr *) makeConst(REGPROCEDUREOID, -1, InvalidOid, sizeof(Oid),
+							  ObjectIdGetDatum(call->aggfnoid), false, true);
+}
+
+/* The function's arguments, or something in their place: read from events, or nulls of their types. */
+static List *
+function_arguments(const Keyed *keyed, const KeyedAggregate *aggregate, bool nulls)
+{
+	List *arguments = NIL;
+	ListCell *cell;
+
+	foreach (cell, aggregate->arguments)
+	{
+		Expr *input = input_variable(keyed, lfirst_int(cell));
+
+		arguments = lappend(arguments, nulls ? null_like((Node *) input) : input);
+	}
+	return arguments ? arguments : list_make1(makeBoolConst(true, false));
+}
+
+static Expr *
+saved_state(const Keyed *keyed, const KeyedAggregate *aggregate)
+{
+	int number = 0;
+
+	while (list_nth(keyed->aggregates, number) != aggregate)
+		number++;
+	return bytea_variable(saved_column(keyed, number));
+}
+
+/* accumulate or accumulated(saved, is_state, counts, NULL::result, function, arguments) */
+static Expr *
+accumulation(const Keyed *keyed, const KeyedAggregate *aggregate, bool state)
+{
+	Oid types[] = {BYTEAOID, BOOLOID, BOOLOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
+	List *name =
+		list_make2(makeString(TIDEMARK_SCHEMA), makeString(state ? "accumulate" : "accumulated"));
+	const Aggref *call = aggregate->call;
+	List *arguments = list_make5(saved_state(keyed, aggregate), is_state(keyed),
+								 aggregate->filter ? input_variable(keyed, aggregate->filter)
+												   : (Expr *) makeBoolConst(true, false),
+								 makeNullConst(call->aggtype, -1, call->aggcollid),
+								 function_constant(call));
+	arguments = list_concat(arguments, function_arguments(keyed, aggregate, false));
+	return (Expr *) make_aggregate(
+		LookupFuncName(name, lengthof(types), types, false), state ? BYTEAOID : call->aggtype,
+		state ? InvalidOid : call->aggcollid, call->inputcollid, arguments);
+}
+
+/* saved_result(saved, NULL::result, function, nulls of the arguments' types) */
+static Expr *
+result_of_state(const Keyed *keyed, const KeyedAggregate *aggregate)
+{
+	Oid types[] = {BYTEAOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
+	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("saved_result"));
+	const Aggref *call = aggregate->call;
+
+	return (Expr *) makeFuncExpr(
+		LookupFuncName(name, lengthof(types), types, false), call->aggtype,
+		list_concat(list_make3(saved_state(keyed, aggregate),
+							   makeNullConst(call->aggtype, -1, call->aggcollid),
+							   function_constant(call)),
+					function_arguments(keyed, aggregate, true)),
+		call->aggcollid, call->inputcollid, COERCE_EXPLICIT_CALL);
+}
+
+TupleDesc
+keyed_groups_columns(const Keyed *keyed)
+{
+	int nkept = KEYED_TIME_COLUMN + list_length(keyed->keys);
+	int naggregates = list_length(keyed->aggregates);
+	TupleDesc columns = CreateTemplateTupleDesc(nkept + naggregates);
+
+	for (AttrNumber i = 1; i <= nkept; i++)
+	{
+		Node *input = list_nth(keyed->inputs, i - 1);
+
+		TupleDescInitEntry(columns, i, psprintf("c%d", i), exprType(input), exprTypmod(input), 0);
+		TupleDescInitEntryCollation(columns, i, exprCollation(input));
+	}
+	for (AttrNumber i = nkept + 1; i <= nkept + naggregates; i++)
+		TupleDescInitEntry(columns, i, psprintf("c%d", i), BYTEAOID, -1, 0);
+	return columns;
+}
+
+Query *
+keyed_groups_accumulate(const Keyed *keyed, RangeTblEntry *events)
+{
+	Query *query = select_nothing_from(in_order(keyed, events));
+	Expr *time = input_variable(keyed, KEYED_TIME_COLUMN);
+	Expr *place = (Expr *) makeVar(1, place_column(keyed), TIDOID, -1, InvalidOid, 0);
+	Expr *is_row = makeBoolExpr(NOT_EXPR, list_make1(is_state(keyed)), -1);
+	ListCell *cell;
+
+	add_target(query, simple_aggregate("max", exprType((Node *) time), time), "c1");
+	foreach (cell, keyed->keys)
+	{
+		const KeyedColumn *key = lfirst(cell);
+
+		add_target(query, input_variable(keyed, key->column), psprintf("c%d", key->column));
+		query->groupClause = lappend(
+			query->groupClause,
+			clause_of(llast_node(TargetEntry, query->targetList), key->equality, key->ordering));
+	}
+	foreach (cell, keyed->aggregates)
+		add_target(query, accumulation(keyed, lfirst(cell), true),
+				   psprintf("s%d", foreach_current_index(cell) + 1));
+	add_target(query, simple_aggregate("max", TIDOID, place), "place");
+	query->havingQual = (Node *) simple_aggregate("bool_or", BOOLOID, is_row);
+	query->hasAggs = true;
+	return query;
+}
+
+/* ---- the level ------------------------------------------------------------------------------------- */
+
+typedef struct ReadContext
+{
+	const Keyed *keyed;
+	int rtindex;
+	bool states; /* only */
+} ReadContext;
+
+/* Keys and aggregates, as what events have of them. */
+static Node *
+read_events(Node *node, void *arg)
+{
+	ReadContext *context = arg;
+	const Keyed *keyed = context->keyed;
+	Node *replacement = NULL;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Aggref))
+	{
+		KeyedAggregate *aggregate = find_aggregate(keyed, (Aggref *) node);
+
+		replacement = (Node *) (context->states ? result_of_state(keyed, aggregate)
+												: accumulation(keyed, aggregate, false));
+	}
+	else if (!IsA(node, Const) && !IsA(node, List) && !IsA(node, TargetEntry))
+	{
+		AttrNumber column = inputs_find(keyed->inputs, node);
+
+		if (column > KEYED_TIME_COLUMN && column <= KEYED_TIME_COLUMN + list_length(keyed->keys))
+			replacement = (Node *) input_variable(keyed, column);
+	}
+	if (replacement == NULL)
+		return expression_tree_mutator(node, read_events, arg);
+	ChangeVarNodes(replacement, 1, context->rtindex, 0);
+	return replacement;
+}
+
+/* The query with the entry as what its level reads; *level is set to that. */
+static Query *
+output_over(const Keyed *keyed, RangeTblEntry *entry, bool states, Query **level)
+{
+	Query *query = copyObject(keyed->query);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	ReadContext context = {.keyed = keyed, .states = states};
+
+	*level = query;
+	for (int depth = keyed->depth; depth > 0; depth--)
+		*level = rt_fetch(shape_input(*level), (*level)->rtable)->subquery;
+	context.rtindex = reference->rtindex = shape_input(*level);
+	(*level)->targetList = (List *) read_events((Node *) (*level)->targetList, &context);
+	(*level)->havingQual = read_events((*level)->havingQual, &context);
+	(*level)->jointree = makeFromExpr(list_make1(reference), NULL);
+	lfirst(list_nth_cell((*level)->rtable, context.rtindex - 1)) = entry;
+	return query;
+}
+
+Query *
+keyed_groups_output(const Keyed *keyed, RangeTblEntry *events)
+{
+	Query *level;
+
+	return output_over(keyed, in_order(keyed, events), false, &level);
+}
+
+Query *
+keyed_groups_output_of_states(const Keyed *keyed, RangeTblEntry *states)
+{
+	Query *level;
+	Query *query = output_over(keyed, states, true, &level);
+	Node *having = level->havingQual;
+	List *targets = NIL;
+	ListCell *cell;
+
+	foreach (cell, level->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		entry->ressortgroupref = 0;
+		if (!entry->resjunk)
+			targets = lappend(targets, entry);
+	}
+	level->targetList = targets;
+	compat_ungroup(level);
+	level->jointree->quals = having;
+	return query;
+}
