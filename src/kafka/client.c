@@ -13,15 +13,19 @@
  * A handle belongs to the memory context in which it was opened: an error, a cancelled statement or
  * the end of the transaction resets that context, and the callback destroys the handle. What lives
  * longer (a worker's) is destroyed when the process exits, before exit() takes away what its
- * threads use.
+ * threads use. A handle that librdkafka doesn't return from (client_call_apart) is left as it is, and
+ * the process ends without exit().
  */
 #include "tidemark.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "port/atomics.h"
 #include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -39,6 +43,9 @@
 static dlist_head open_clients = DLIST_STATIC_INIT(open_clients);
 static bool exit_hooked = false;
 
+/* There is a handle that can't be destroyed. */
+static bool abandoned = false;
+
 static void
 close_pipe(KafkaClient *client)
 {
@@ -51,10 +58,24 @@ close_pipe(KafkaClient *client)
 	ReleaseExternalFD();
 }
 
+/* A thread is within librdkafka, and will use the handle and the pipe when it comes back: they stay. */
+static void
+abandon(KafkaClient *client)
+{
+	dlist_delete(&client->in_open_clients);
+	client->handle = NULL;
+	abandoned = true;
+}
+
 /* Frees everything; raises nothing. */
 void
 client_close(KafkaClient *client)
 {
+	if (client->handle && client->in_call_apart)
+	{
+		abandon(client);
+		return;
+	}
 	if (client->handle)
 	{
 		if (client->before_close)
@@ -86,6 +107,9 @@ close_all_at_exit(int code, Datum arg)
 {
 	while (!dlist_is_empty(&open_clients))
 		client_close(dlist_container(KafkaClient, in_open_clients, dlist_head_node(&open_clients)));
+	/* exit() would pull the ground from under the threads of one that goes on; shared memory has been left already */
+	if (abandoned)
+		_exit(code);
 }
 
 static void
@@ -375,6 +399,80 @@ client_request(KafkaClient *client, KafkaRequest request, void *arg, int timeout
 		if (code != RD_KAFKA_RESP_ERR__TIMED_OUT)
 			client_wait(client, Min(SLICE_FIRST_MS, (long) left + 1));
 	}
+}
+
+/* ---- calls that may never return ---- */
+
+typedef struct CallApart
+{
+	KafkaCall call;
+	void *arg;
+	int wake; /* written to when it has returned */
+	pg_atomic_uint32 returned;
+} CallApart;
+
+static void *
+run_apart(void *arg)
+{
+	CallApart *apart = arg;
+
+	apart->call(apart->arg);
+	pg_atomic_write_u32(&apart->returned, 1);
+	if (write(apart->wake, "", 1) < 0)
+		return NULL; /* the pipe is full: then there is something in it */
+	return NULL;
+}
+
+/* As librdkafka's threads, this one takes no signals. */
+static bool
+start_apart(CallApart *apart, pthread_t *thread)
+{
+	sigset_t all;
+	sigset_t before;
+	int failure;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failure = pthread_create(thread, NULL, run_apart, apart);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return failure == 0;
+}
+
+bool
+client_call_apart(KafkaClient *client, KafkaCall call, void *arg, int timeout_ms)
+{
+	CallApart *apart = malloc(sizeof(CallApart));
+	pthread_t thread;
+	instr_time start;
+
+	if (apart == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	apart->call = call;
+	apart->arg = arg;
+	apart->wake = client->wake_write;
+	pg_atomic_init_u32(&apart->returned, 0);
+	if (!start_apart(apart, &thread))
+	{
+		free(apart);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not start a thread")));
+	}
+	client->in_call_apart = true;
+	INSTR_TIME_SET_CURRENT(start);
+	while (pg_atomic_read_u32(&apart->returned) == 0)
+	{
+		instr_time now;
+
+		CHECK_FOR_INTERRUPTS();
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, start);
+		if (INSTR_TIME_GET_MILLISEC(now) > timeout_ms)
+			return false;
+		client_wait(client, SLICE_FIRST_MS);
+	}
+	pthread_join(thread, NULL);
+	client->in_call_apart = false;
+	free(apart);
+	return true;
 }
 
 char *

@@ -25,6 +25,7 @@ typedef struct KafkaClient
 	int wake_write;
 	char *topic_name;
 	KafkaComplaint complaint;
+	bool in_call_apart; /* librdkafka has not returned from it: the handle can't be destroyed */
 
 	/* Of the owner (consumer or producer); neither may raise an error. */
 	void *owner;
@@ -67,6 +68,15 @@ extern bool client_is_hopeless(const KafkaClient *client);
 typedef rd_kafka_resp_err_t (*KafkaRequest)(KafkaClient *client, void *arg, int slice_ms);
 extern rd_kafka_resp_err_t client_request(KafkaClient *client, KafkaRequest request, void *arg,
 										  int timeout_ms);
+
+/*
+ * Runs call(arg) in a thread of its own, for functions of librdkafka that may never return; interrupts are taken meanwhile.
+ * False: it has not returned in time. It may then go on for ever, with the handle, which nobody may use any more: closing the client
+ * leaves it to the end of the process. So do interrupts that end the wait. call must not use anything of PostgreSQL, and arg must
+ * have been malloc'ed: it is the caller's again only if this returns true.
+ */
+typedef void (*KafkaCall)(void *arg);
+extern bool client_call_apart(KafkaClient *client, KafkaCall call, void *arg, int timeout_ms);
 
 /* "what: reason", where the last complaint is the better reason for a time-out. palloc'd. */
 extern char *client_failure(const KafkaClient *client, rd_kafka_resp_err_t code, const char *what);

@@ -9,7 +9,7 @@
  * Nothing is repaired within a producer. Whatever fails raises an error; whether the transaction was committed is then
  * known to the broker alone, and the next producer asks it.
  *
- * The calls of librdkafka that wait do so in slices between which interrupts are taken. Delivery reports are served before a commit:
+ * The calls of librdkafka that wait do so in slices between which interrupts are taken, or in a thread of their own. Delivery reports are served before a commit:
  * librdkafka's own waiting for them would wait for nobody.
  */
 #include "tidemark.h"
@@ -90,24 +90,63 @@ kafka_transaction_begin(KafkaProducer *producer)
 		refuse(producer, "begin");
 }
 
-/* In one call: what it does can't be taken up again by another one. */
+/* A call of rd_kafka_send_offsets_to_transaction. */
+typedef struct SendPosition
+{
+	rd_kafka_t *handle;
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_consumer_group_metadata_t *metadata;
+	rd_kafka_error_t *error;
+} SendPosition;
+
+static SendPosition *
+make_send_position(KafkaClient *client, const char *group, const KafkaPosition *position)
+{
+	SendPosition *send = malloc(sizeof(SendPosition));
+	rd_kafka_topic_partition_t *partition;
+
+	if (send == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	send->handle = client->handle;
+	send->list = rd_kafka_topic_partition_list_new(1);
+	send->metadata = rd_kafka_consumer_group_metadata_new(group);
+	send->error = NULL;
+	partition = rd_kafka_topic_partition_list_add(send->list, client->topic_name, 0);
+	partition->offset = position->number;
+	partition->metadata = strdup(position->text); /* freed with the list, by free() */
+	partition->metadata_size = strlen(position->text);
+	return send;
+}
+
+static void
+call_send_position(void *arg)
+{
+	SendPosition *send = arg;
+
+	send->error = rd_kafka_send_offsets_to_transaction(send->handle, send->list, send->metadata,
+													   SEND_POSITION_MS);
+}
+
+/*
+ * In one call: what it does can't be taken up again by another one. That call of librdkafka 2.0 does not return, whatever time it is
+ * given, if the broker goes away at the wrong moment.
+ */
 static void
 send_position(KafkaProducer *producer, const char *group, const KafkaPosition *position)
 {
 	KafkaClient *client = kafka_producer_client(producer);
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_t *partition =
-		rd_kafka_topic_partition_list_add(list, client->topic_name, 0);
-	rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(group);
+	SendPosition *send = make_send_position(client, group, position);
 	rd_kafka_resp_err_t code;
 
-	partition->offset = position->number;
-	partition->metadata = strdup(position->text); /* freed with the list, by free() */
-	partition->metadata_size = strlen(position->text);
-	code = take_error(
-		rd_kafka_send_offsets_to_transaction(client->handle, list, metadata, SEND_POSITION_MS));
-	rd_kafka_consumer_group_metadata_destroy(metadata);
-	rd_kafka_topic_partition_list_destroy(list);
+	if (!client_call_apart(client, call_send_position, send, 2 * SEND_POSITION_MS))
+	{
+		strlcpy(last_words, "the broker does not answer", sizeof(last_words));
+		refuse(producer, "put the position into");
+	}
+	code = take_error(send->error);
+	rd_kafka_consumer_group_metadata_destroy(send->metadata);
+	rd_kafka_topic_partition_list_destroy(send->list);
+	free(send);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		refuse(producer, "put the position into");
 }
