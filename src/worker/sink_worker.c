@@ -37,6 +37,7 @@ typedef struct SinkWorker
 	Job job; /* first */
 	Sink sink;
 	TimestampTz saved_at;
+	bool unsaved; /* the position has moved since */
 } SinkWorker;
 
 PGDLLEXPORT void tidemark_sink_main(Datum arg);
@@ -117,23 +118,29 @@ show_progress(SinkWorker *worker, int64 records)
 	LWLockRelease(&worker_shared->lock);
 }
 
+/* Writes the position down; false: the sink is no longer wanted. */
+static bool
+save_position(SinkWorker *worker, bool caught_up)
+{
+	worker->saved_at = GetCurrentTimestamp();
+	worker->unsaved = false;
+	return sink_save(&worker->sink, caught_up);
+}
+
 /* Sends what there is; false: the sink is no longer wanted. *more: there is more now. */
 static bool
 one_portion(SinkWorker *worker, bool *more)
 {
 	Sink *sink = &worker->sink;
 	SinkProgress progress = sink_send(sink);
-	TimestampTz now = GetCurrentTimestamp();
 	bool wanted = true;
 
 	worker->job.backoff_ms = 0;
 	if (worker->job.slot->progress.state != JOB_RUNNING)
 		job_show_running(&worker->job);
-	if (progress.records > 0 || now - worker->saved_at > SAVE_US)
-	{
-		wanted = sink_save(sink, !progress.more);
-		worker->saved_at = now;
-	}
+	worker->unsaved = true;
+	if (progress.records > 0 || GetCurrentTimestamp() - worker->saved_at > SAVE_US)
+		wanted = save_position(worker, !progress.more);
 	show_progress(worker, progress.records);
 	pgstat_report_stat(false);
 	*more = progress.more;
@@ -149,7 +156,7 @@ run_session(Job *job)
 	if (begun != SESSION_GOES_ON)
 		return begun;
 	job_show_running(job);
-	if (!sink_save(&worker->sink, false))
+	if (!save_position(worker, false))
 		return SESSION_OVER;
 	while (!worker_stop_requested())
 	{
@@ -174,7 +181,11 @@ run_session(Job *job)
 				return SESSION_OVER;
 		}
 		else
+		{
+			if (worker->unsaved && !save_position(worker, true))
+				return SESSION_OVER;
 			show_progress(worker, 0);
+		}
 		if (!more)
 			worker_wait(LOOK_MS, PG_WAIT_EXTENSION);
 	}
