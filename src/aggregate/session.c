@@ -12,9 +12,10 @@
  */
 #include "tidemark.h"
 
+#include "common/int.h"
 #include "libpq/pqformat.h"
-#include "utils/timestamp.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "windowapi.h"
 
 #include "aggregate/sliding_method.h"

@@ -76,7 +76,8 @@ side_text(const Stream *stream, int64 ticks)
 {
 	if (ticks == 0)
 		return "the current row";
-	return psprintf("%s %s", length_text(stream, Abs(ticks)), ticks < 0 ? "back" : "ahead");
+	return psprintf("%s %s", length_text(stream, ticks < 0 ? -ticks : ticks),
+					ticks < 0 ? "back" : "ahead");
 }
 
 static char *

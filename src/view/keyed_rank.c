@@ -160,13 +160,13 @@ rank_of_sum(Oid function, List *arguments, const RankContext *context, int64 *of
 		rank_plus(linitial(arguments), context, offset))
 	{
 		*offset += plus ? constant : -constant;
-		return Abs(constant) < PG_INT32_MAX;
+		return constant > -PG_INT32_MAX && constant < PG_INT32_MAX;
 	}
 	if (plus && integer_constant(linitial(arguments), &constant) &&
 		rank_plus(lsecond(arguments), context, offset))
 	{
 		*offset += constant;
-		return Abs(constant) < PG_INT32_MAX;
+		return constant > -PG_INT32_MAX && constant < PG_INT32_MAX;
 	}
 	return false;
 }

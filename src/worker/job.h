@@ -43,7 +43,7 @@ struct Job
 extern bool job_source_altered;
 
 /* Takes the slot, connects, and runs sessions until one says that it's over; an error ends a session, not the process. */
-extern void job_main(Job *job, const JobKind *kind) pg_attribute_noreturn();
+extern void job_main(Job *job, const JobKind *kind);
 
 /* What others see. error: NULL is none. */
 extern void job_show(Job *job, JobState state, const char *error);
