@@ -315,6 +315,15 @@ compat_sorts_ascending(Oid sortop)
 #endif
 }
 
+/* From 18 on, a clause that has got its ordering operator has to say which way that sorts, too. */
+static inline void
+compat_set_direction(SortGroupClause *clause)
+{
+#if PG_VERSION_NUM >= 180000
+	clause->reverse_sort = !compat_sorts_ascending(clause->sortop);
+#endif
+}
+
 /* Begins to look rows up by keys of an index. */
 static inline IndexScanDesc
 compat_index_beginscan(Relation rel, Relation index, Snapshot snapshot, int nkeys)

@@ -317,6 +317,7 @@ clause_of(TargetEntry *entry, Oid equality, Oid ordering)
 	clause->tleSortGroupRef = entry->resno;
 	clause->eqop = equality;
 	clause->sortop = ordering;
+	compat_set_direction(clause);
 	clause->hashable = op_hashjoinable(equality, exprType((Node *) entry->expr));
 	return clause;
 }

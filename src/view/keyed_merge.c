@@ -775,6 +775,7 @@ sort_by(Query *query, const KeyedColumn *column)
 	item->tleSortGroupRef = entry->resno;
 	item->eqop = column->equality;
 	item->sortop = column->ordering;
+	compat_set_direction(item);
 	item->nulls_first = column->nulls_first;
 	query->sortClause = lappend(query->sortClause, item);
 }

@@ -106,6 +106,7 @@ add_item(Query *level, List **clauses, Expr *expression, Oid equality, Oid order
 	item->tleSortGroupRef = assignSortGroupRef(entry, level->targetList);
 	item->eqop = equality;
 	item->sortop = ordering;
+	compat_set_direction(item);
 	*clauses = lappend(*clauses, item);
 	return item;
 }

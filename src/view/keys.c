@@ -126,7 +126,7 @@ trace_key(Query *level, Expr *expression, SortGroupClause **clause)
 	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
 	PartitionContext context = {.level = level, .expression = expression};
 
-	if (expression_returns_set((Node *) expression))
+	if (expression_returns_set(compat_grouped_expression(level, (Node *) expression)))
 		return NULL;
 	if (level->hasWindowFuncs)
 	{
