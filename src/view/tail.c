@@ -274,9 +274,27 @@ newest_with(const Replay *replay, int references)
 	return with;
 }
 
-/* (SELECT newest FROM newest), that many levels below the query with that WITH. */
+/* The time, or until when the reader wants rows, if that is before. */
 static Expr *
-newest(const Replay *replay, int levels)
+not_after(Expr *time, Expr *until)
+{
+	MinMaxExpr *least = makeNode(MinMaxExpr);
+
+	if (until == NULL)
+		return time;
+	least->minmaxtype = exprType((Node *) time);
+	least->op = IS_LEAST;
+	least->args = list_make2(time, copyObject(until));
+	least->location = -1;
+	return &least->xpr;
+}
+
+/*
+ * Until when rows leave a window of that length: (SELECT newest - length FROM newest), that many levels below the query with that
+ * WITH. So it is computed once, not for each row.
+ */
+static Expr *
+left_until(const Replay *replay, int64 length, int levels)
 {
 	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	SubLink *link = makeNode(SubLink);
@@ -292,7 +310,11 @@ newest(const Replay *replay, int levels)
 	entry->eref = makeAlias(NEWEST, list_make1(makeString(NEWEST)));
 	entry->inFromCl = true;
 	query = select_nothing_from(entry);
-	add_target(query, (Expr *) makeVar(1, 1, type, -1, InvalidOid, 0), NEWEST);
+	add_target(
+		query,
+		tail_before(not_after((Expr *) makeVar(1, 1, type, -1, InvalidOid, 0), replay->until),
+					length),
+		"until");
 	link->subLinkType = EXPR_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
@@ -310,21 +332,6 @@ count_levels(const OverWindow *window)
 	return n;
 }
 
-/* The time, or until when the reader wants rows, if that is before. */
-static Expr *
-not_after(Expr *time, Expr *until)
-{
-	MinMaxExpr *least = makeNode(MinMaxExpr);
-
-	if (until == NULL)
-		return time;
-	least->minmaxtype = exprType((Node *) time);
-	least->op = IS_LEAST;
-	least->args = list_make2(time, copyObject(until));
-	least->location = -1;
-	return &least->xpr;
-}
-
 /*
  * Rows that leave the frame, or enter it other than as rows of the view, when these have come so far: that distance behind them,
  * or before them if it is negative.
@@ -339,8 +346,7 @@ frame_events(const Replay *replay, const OverFrame *frame, int64 distance, int32
 
 	/* replayed_events, all_events, row_events, the levels of the inputs: from the last one's subquery up to the first */
 	if (distance >= 0)
-		to = tail_before(not_after(newest(replay, 3 + count_levels(replay->window)), replay->until),
-						 distance);
+		to = left_until(replay, distance, 3 + count_levels(replay->window));
 	inputs = over_window_input(replay->window, frame->columns, from, to);
 	shape_stream_level(inputs)->hasSubLinks = to != NULL; /* in that condition */
 	return row_events(replay, inputs, distance, op);
