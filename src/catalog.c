@@ -36,6 +36,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -583,6 +584,26 @@ role_end(RoleSession session)
 {
 	AtEOXact_GUC(false, session.guc_level);
 	SetUserIdAndSecContext(session.userid, session.sec_context);
+}
+
+static MemoryContext transaction_caller;
+
+void
+catalog_begin_transaction(void)
+{
+	transaction_caller = CurrentMemoryContext;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+}
+
+void
+catalog_end_transaction(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(transaction_caller);
 }
 
 RoleSession

@@ -154,6 +154,10 @@ typedef struct RoleSession
 extern RoleSession role_begin(Oid role);
 extern void role_end(RoleSession session);
 
+/* A worker's transaction over the catalogue, with a snapshot and SPI; it ends in the memory context that it began in. */
+extern void catalog_begin_transaction(void);
+extern void catalog_end_transaction(void);
+
 /* A stretch of SPI with the rights of the catalogue's owner and a safe search_path. */
 extern RoleSession catalog_begin(void);
 extern void catalog_end(RoleSession session);

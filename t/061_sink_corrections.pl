@@ -11,19 +11,13 @@ use Test::More;
 use TidemarkKafka;
 use TidemarkServer;
 
-my $seed = $ENV{TIDEMARK_SEED} // int(rand(1000000));
-note "TIDEMARK_SEED=$seed";
-srand($seed);
+seed_run;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\n");
-my $columns = 't bigint, k int, id bigint, n bigint, high numeric, key text OPTIONS (metadata \'key\'), headers jsonb OPTIONS (metadata \'headers\'), part int OPTIONS (metadata \'partition\'), pos bigint OPTIONS (metadata \'offset\')';
 
-for my $topic (qw(upserts marked refused))
-{
-	$kafka->topic($topic, 3);
-	create_topic_table($node, $kafka, "${topic}_topic", $topic, $columns);
-}
+create_sink_topics($node, $kafka, 3,
+	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused));
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE s (t bigint, k int, id bigint, v int, note json);

@@ -15,21 +15,15 @@ use TidemarkServer;
 
 my $records = $ENV{TIDEMARK_RECORDS} // 200000;
 my $crashes = $ENV{TIDEMARK_CRASHES} // 20;
-my $seed = $ENV{TIDEMARK_SEED} // int(rand(1000000));
-note "TIDEMARK_SEED=$seed";
-srand($seed);
+seed_run;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\n# the machine survives\nfsync = off\n");
-my $columns = '"createTime" timestamp(3), "orderId" bigint, province_id int, pay_amount double precision, key text OPTIONS (metadata \'key\'), part int OPTIONS (metadata \'partition\'), pos bigint OPTIONS (metadata \'offset\')';
 
 $kafka->topic('payment_msg', 2);
 create_payments($node, $kafka, 'payment_msg');
-for my $topic (qw(sink latest))
-{
-	$kafka->topic($topic, 2);
-	create_topic_table($node, $kafka, "${topic}_topic", $topic, $columns);
-}
+create_sink_topics($node, $kafka, 2,
+	'"createTime" timestamp(3), "orderId" bigint, province_id int, pay_amount double precision', qw(sink latest));
 $node->safe_psql(
 	'postgres', q{
 	SELECT tidemark.start_ingest('payment_topic', 'payment_msg');

@@ -5,11 +5,37 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IngestTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(wait_sent wait_sink_state becomes is_sent_to);
+our @EXPORT = qw(seed_run create_sink_topics wait_sent wait_sink_state becomes is_sent_to);
+
+# What is random follows from TIDEMARK_SEED, which is told.
+sub seed_run
+{
+	my $seed = $ENV{TIDEMARK_SEED} // int(rand(1000000));
+	note "TIDEMARK_SEED=$seed";
+	srand($seed);
+	return;
+}
+
+# Topics with so many partitions, and their tables, of the same columns and those of a record's metadata: TOPIC_topic.
+sub create_sink_topics
+{
+	my ($node, $kafka, $partitions, $columns, @topics) = @_;
+	my %metadata = (key => 'text', headers => 'jsonb', part => 'int', pos => 'bigint');
+	my %names = (key => 'key', headers => 'headers', part => 'partition', pos => 'offset');
+	my $all = join ', ', $columns, map { "$_ $metadata{$_} OPTIONS (metadata '$names{$_}')" } sort keys %names;
+
+	for my $topic (@topics)
+	{
+		$kafka->topic($topic, $partitions);
+		create_topic_table($node, $kafka, "${topic}_topic", $topic, $all);
+	}
+	return;
+}
 
 # Until all that is final now has been sent.
 sub wait_sent

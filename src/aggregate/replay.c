@@ -21,14 +21,9 @@
  */
 #include "tidemark.h"
 
-#include "aggregate/sliding.h"
-#include "catalog/pg_proc.h"
-#include "miscadmin.h"
-#include "nodes/pg_list.h"
-#include "utils/acl.h"
+#include "aggregate/carried.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(tidemark_replay_step);
 PG_FUNCTION_INFO_V1(tidemark_replay_result);
@@ -46,23 +41,6 @@ enum argument
 	ARGUMENT_BOUNDS,
 	ARGUMENT_FIRST
 };
-
-/* What a call in a plan keeps: in fn_extra. */
-typedef struct Replay
-{
-	SlidingAggregate *method;
-	int nargs; /* of the function */
-	NullableDatum args[FUNC_MAX_ARGS];
-} Replay;
-
-/* What it keeps for a partition. */
-typedef struct ReplayState
-{
-	SlidingAggregate *method;
-	MemoryContext context;
-	void *window; /* the sliding state; NULL: the window is empty */
-	bool shown;	  /* the last row was one that has a result */
-} ReplayState;
 
 /* An element of the bounds, which has to be at least that. */
 static int64
@@ -107,132 +85,65 @@ count_arguments(FunctionCallInfo fcinfo, Oid function)
 }
 
 static SlidingAggregate *
-prepare_method(FunctionCallInfo fcinfo, Oid function, int nargs, const char **why)
+method_of(FunctionCallInfo fcinfo, Carrier *carrier, Oid function, const char **why)
 {
 	Oid result = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_RESULT);
+	int nargs = carrier->nargs = count_arguments(fcinfo, function);
 	Oid types[FUNC_MAX_ARGS];
 	SlidingBounds bounds;
 
-	for (int i = 0; i < nargs; i++)
-		types[i] = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_FIRST + i);
+	carrier_types(fcinfo, carrier, types);
 	if (read_bounds(fcinfo, nargs, &bounds))
 		return sliding_prepare_counted(function, PG_GET_COLLATION(), nargs, types, result, &bounds,
 									   why);
 	return sliding_prepare(function, PG_GET_COLLATION(), nargs, types, result, why);
 }
 
-static Replay *
-prepare(FunctionCallInfo fcinfo)
-{
-	Replay *replay = fcinfo->flinfo->fn_extra;
-	Oid function;
-	const char *why;
-	MemoryContext old;
-
-	if (replay)
-		return replay;
-	if (PG_ARGISNULL(ARGUMENT_FUNCTION))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("the function to replay must not be null")));
-	function = PG_GETARG_OID(ARGUMENT_FUNCTION);
-	compat_check_function_right(function, GetUserId());
-	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	replay = palloc0(sizeof(Replay));
-	replay->nargs = count_arguments(fcinfo, function);
-	replay->method = prepare_method(fcinfo, function, replay->nargs, &why);
-	if (replay->method == NULL)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("function %s can't be replayed: %s", get_func_name(function), why)));
-	MemoryContextSwitchTo(old);
-	fcinfo->flinfo->fn_extra = replay;
-	return replay;
-}
-
-/* The partition's state, begun if this is its first row. */
-static ReplayState *
-state_of_partition(FunctionCallInfo fcinfo, Replay *replay)
-{
-	MemoryContext context;
-	ReplayState *state;
-
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate function called in non-aggregate context");
-	if (!PG_ARGISNULL(ARGUMENT_STATE))
-		return (ReplayState *) PG_GETARG_POINTER(ARGUMENT_STATE);
-	state = MemoryContextAllocZero(context, sizeof(ReplayState));
-	state->method = replay->method;
-	state->context = context;
-	return state;
-}
-
-static void *
-window_of(ReplayState *state)
-{
-	if (state->window == NULL)
-		state->window = sliding_new(state->method, state->context);
-	return state->window;
-}
-
-/* Sets the function's arguments; false: FILTER excludes the row. */
+/* Does FILTER let the row through? */
 static bool
-set_arguments(FunctionCallInfo fcinfo, Replay *replay)
+counts(FunctionCallInfo fcinfo)
 {
-	for (int i = 0; i < replay->nargs; i++)
-		replay->args[i] = fcinfo->args[ARGUMENT_FIRST + i];
 	return !PG_ARGISNULL(ARGUMENT_COUNTS) && PG_GETARG_BOOL(ARGUMENT_COUNTS);
 }
 
 static void
-enter(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
+enter(FunctionCallInfo fcinfo, Carrier *carrier, Carried *window)
 {
-	bool counts = set_arguments(fcinfo, replay);
-
-	(counts ? sliding_add : sliding_pass)(state->method, window_of(state), replay->args);
+	(counts(fcinfo) ? sliding_add : sliding_pass)(window->method, carried_state(window),
+												  carrier_arguments(fcinfo, carrier));
 }
 
 static void
-leave(FunctionCallInfo fcinfo, Replay *replay, ReplayState *state)
+leave(FunctionCallInfo fcinfo, Carrier *carrier, Carried *window)
 {
-	if (set_arguments(fcinfo, replay))
-		sliding_evict(state->method, window_of(state), replay->args);
+	if (counts(fcinfo))
+		sliding_evict(window->method, carried_state(window), carrier_arguments(fcinfo, carrier));
 }
 
 /* replay_step(state, op, frame, counts, saved, null of the result's type, function, bounds, arguments) */
 Datum
 tidemark_replay_step(PG_FUNCTION_ARGS)
 {
-	Replay *replay = prepare(fcinfo);
-	ReplayState *state = state_of_partition(fcinfo, replay);
+	Carrier *carrier =
+		carrier_of_call(fcinfo, ARGUMENT_FUNCTION, ARGUMENT_FIRST, method_of, "replayed");
+	Carried *window = carried_of_group(fcinfo, carrier);
 	int32 op = PG_GETARG_INT32(ARGUMENT_OP);
 	int32 frame = PG_GETARG_INT32(ARGUMENT_FRAME);
 	bool enters_when_shown = frame > 0;
 
 	frame = abs(frame);
-	state->shown = op == 0;
+	window->hidden = op != 0;
 	if (op == -frame && !PG_ARGISNULL(ARGUMENT_SAVED))
-		state->window =
-			sliding_load(state->method, PG_GETARG_BYTEA_PP(ARGUMENT_SAVED), state->context);
+		carried_load(window, PG_GETARG_BYTEA_PP(ARGUMENT_SAVED));
 	else if (op == -frame || (op == 0 && enters_when_shown))
-		enter(fcinfo, replay, state);
+		enter(fcinfo, carrier, window);
 	else if (op == frame)
-		leave(fcinfo, replay, state);
-	PG_RETURN_POINTER(state);
+		leave(fcinfo, carrier, window);
+	PG_RETURN_POINTER(window);
 }
 
 Datum
 tidemark_replay_result(PG_FUNCTION_ARGS)
 {
-	ReplayState *state;
-	bool isnull;
-	Datum result;
-
-	if (PG_ARGISNULL(ARGUMENT_STATE))
-		PG_RETURN_NULL();
-	state = (ReplayState *) PG_GETARG_POINTER(ARGUMENT_STATE);
-	if (!state->shown)
-		PG_RETURN_NULL();
-	result = sliding_result(state->method, window_of(state), &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(result);
+	return carried_result(fcinfo);
 }

@@ -12,7 +12,6 @@
  */
 #include "tidemark.h"
 
-#include "common/int.h"
 #include "libpq/pqformat.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -47,8 +46,7 @@ gap_ticks(Oid time_type, Datum gap)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("the gap of a session must not contain months or years"),
 							errhint("A month has no fixed length; say it in days.")));
-		if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &ticks) ||
-			pg_add_s64_overflow(ticks, interval->time, &ticks))
+		if (!interval_length(interval, &ticks))
 			ereport(ERROR, (errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
 							errmsg("the gap of a session is too long")));
 	}

@@ -25,7 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "kafka/option.h"
@@ -153,24 +152,10 @@ sink_check_rights(Oid view, Oid topic, Oid role)
 
 /* ---- a session's beginning ------------------------------------------------------------------------------ */
 
-static void
-begin_transaction(void)
-{
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end_transaction(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
-
 void
 sink_open(Sink *sink)
 {
-	begin_transaction();
+	catalog_begin_transaction();
 	sink_check_rights(sink->view, sink->topic, sink->role);
 	MemoryContextSwitchTo(sink->context);
 	sink->row_context =
@@ -179,7 +164,7 @@ sink_open(Sink *sink)
 	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink->target = &kafka_sink;
 	sink->target->open(sink);
-	end_transaction();
+	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
 }
 
@@ -264,11 +249,11 @@ read_portion(Sending *sending)
 	Sink *sink = sending->sink;
 	bool more;
 
-	begin_transaction();
+	catalog_begin_transaction();
 	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink->complete = sink->position.feed.frontier;
 	more = feed_read(&sink->feed, &sending->next->feed, PORTION_ROWS, receive, sending);
-	end_transaction();
+	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
 	return more;
 }

@@ -8,34 +8,12 @@
  */
 #include "tidemark.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "sink/sink.h"
-
-static MemoryContext caller_context;
-
-static void
-begin_transaction(void)
-{
-	caller_context = CurrentMemoryContext;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-}
-
-static void
-end_transaction(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(caller_context);
-}
 
 static Datum
 column(int number)
@@ -64,7 +42,7 @@ sink_load(Sink *sink)
 	Datum values[] = {Int32GetDatum(sink->id)};
 	bool found;
 
-	begin_transaction();
+	catalog_begin_transaction();
 	if (SPI_execute_with_args(
 			"SELECT s.view::oid, s.mat::oid, s.topic::oid, s.role::oid, v.relname, t.relname, "
 			"s.position_lost,"
@@ -93,7 +71,7 @@ sink_load(Sink *sink)
 		sink->corrections = sink_corrections(TextDatumGetCString(column(14)));
 		load_key(sink);
 	}
-	end_transaction();
+	catalog_end_transaction();
 	return found;
 }
 
@@ -111,7 +89,7 @@ sink_save(Sink *sink, bool caught_up)
 					  BoolGetDatum(caught_up)};
 	bool wanted;
 
-	begin_transaction();
+	catalog_begin_transaction();
 	if (SPI_execute_with_args(
 			"UPDATE tidemark.sink SET frontier = $2, seq = $3, commits = $4, records = $5,"
 			" ignored = $6, position_lost = false,"
@@ -125,7 +103,7 @@ sink_save(Sink *sink, bool caught_up)
 		feed_trim(&sink->feed.view);
 		sink->trimmed_to = position->feed.seq;
 	}
-	end_transaction();
+	catalog_end_transaction();
 	return wanted;
 }
 
@@ -135,12 +113,12 @@ sink_record_error(int32 id, const char *message)
 	Oid types[] = {INT4OID, TEXTOID};
 	Datum values[2];
 
-	begin_transaction();
+	catalog_begin_transaction();
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(message);
 	if (SPI_execute_with_args("UPDATE tidemark.sink SET last_error = $2,"
 							  " last_error_at = clock_timestamp() WHERE id = $1",
 							  2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "writing tidemark.sink failed");
-	end_transaction();
+	catalog_end_transaction();
 }

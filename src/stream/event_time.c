@@ -71,6 +71,13 @@ event_time_text(Oid type, Ticks ticks)
 	return OidOutputFunctionCall(output, event_time_datum(type, ticks));
 }
 
+bool
+interval_length(const Interval *interval, int64 *length)
+{
+	return interval->month == 0 && !pg_mul_s64_overflow(interval->day, USECS_PER_DAY, length) &&
+		   !pg_add_s64_overflow(*length, interval->time, length);
+}
+
 int64
 event_time_duration(Oid type, const char *text, const char *what)
 {
@@ -87,8 +94,7 @@ event_time_duration(Oid type, const char *text, const char *what)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("%s must not contain months or years: \"%s\"", what, text),
 							errhint("A month has no fixed length; say it in days.")));
-		if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &ticks) ||
-			pg_add_s64_overflow(ticks, interval->time, &ticks))
+		if (!interval_length(interval, &ticks))
 			ereport(ERROR, (errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
 							errmsg("%s is too long: \"%s\"", what, text)));
 		if (type == DATEOID && ticks > 0)

@@ -35,6 +35,9 @@ extern char *event_time_text(Oid type, Ticks ticks);
  */
 extern int64 event_time_duration(Oid type, const char *text, const char *what);
 
+/* The fixed length of an interval in microseconds; false: it has months, or is longer than can be said. */
+extern bool interval_length(const Interval *interval, int64 *length);
+
 /* a - b and a + b that stop at the extremes; the extremes themselves stay. b may be negative. */
 extern Ticks ticks_minus(Ticks a, int64 b);
 extern Ticks ticks_plus(Ticks a, int64 b);

@@ -10,37 +10,16 @@
  */
 #include "tidemark.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/snapmgr.h"
 
+#include "catalog.h"
 #include "stream/ingest.h"
 
 /* ---- SPI in small ---- */
-
-static MemoryContext caller_context;
-
-static void
-begin_transaction(void)
-{
-	caller_context = CurrentMemoryContext;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-}
-
-static void
-end_transaction(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(caller_context);
-}
 
 static void
 prepare(SPIPlanPtr *plan, const char *statement, int nargs, Oid *types)
@@ -174,11 +153,11 @@ ingest_load(Ingest *ingest)
 {
 	bool found;
 
-	begin_transaction();
+	catalog_begin_transaction();
 	found = load_ingest(ingest);
 	if (found)
 		load_partitions(ingest);
-	end_transaction();
+	catalog_end_transaction();
 	return found;
 }
 
@@ -190,13 +169,13 @@ ingest_start_offset(Ingest *ingest, int32 partition)
 	Datum values[] = {Int32GetDatum(ingest->id), Int32GetDatum(partition)};
 	int64 offset;
 
-	begin_transaction();
+	catalog_begin_transaction();
 	prepare(&plan,
 			"SELECT (start_at -> 'offsets' ->> $2::text)::int8 FROM tidemark.ingest WHERE id = $1",
 			2, types);
 	execute(plan, values, NULL, SPI_OK_SELECT);
 	offset = SPI_processed ? column(0, 1, -1, false) : -1;
-	end_transaction();
+	catalog_end_transaction();
 	return offset;
 }
 
@@ -208,7 +187,7 @@ ingest_add_partitions(Ingest *ingest, int n, const int64 *offsets)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT4OID, INT4OID, INT8OID};
 
-	begin_transaction();
+	catalog_begin_transaction();
 	prepare(&plan,
 			"INSERT INTO tidemark.ingest_partition (ingest, partition, next_offset)"
 			" VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -221,7 +200,7 @@ ingest_add_partitions(Ingest *ingest, int n, const int64 *offsets)
 		execute(plan, values, NULL, SPI_OK_INSERT);
 	}
 	load_partitions(ingest);
-	end_transaction();
+	catalog_end_transaction();
 }
 
 void
@@ -231,13 +210,13 @@ ingest_start_from_beginning(Ingest *ingest)
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(ingest->id)};
 
-	begin_transaction();
+	catalog_begin_transaction();
 	prepare(&plan,
 			"UPDATE tidemark.ingest SET start_at = '\"earliest\"'"
 			" WHERE id = $1 AND start_at = '\"latest\"'",
 			1, types);
 	execute(plan, values, NULL, SPI_OK_UPDATE);
-	end_transaction();
+	catalog_end_transaction();
 	ingest->start = START_EARLIEST;
 }
 
@@ -249,7 +228,7 @@ ingest_skip_lost(Ingest *ingest, int n, const int64 *first, const int64 *end, bo
 	static SPIPlanPtr done = NULL;
 	Oid types[] = {INT4OID, INT4OID, INT8OID, INT8OID, BOOLOID};
 
-	begin_transaction();
+	catalog_begin_transaction();
 	prepare(&move,
 			"UPDATE tidemark.ingest_partition SET next_offset = $3 WHERE ingest = $1"
 			" AND partition = $2 AND ($5 OR next_offset NOT BETWEEN $3 AND $4)",
@@ -271,7 +250,7 @@ ingest_skip_lost(Ingest *ingest, int n, const int64 *first, const int64 *end, bo
 		execute(done, values, NULL, SPI_OK_UPDATE);
 	}
 	load_partitions(ingest);
-	end_transaction();
+	catalog_end_transaction();
 	ingest->skip_lost = false;
 }
 
@@ -282,7 +261,7 @@ ingest_record_error(int32 id, const char *message)
 	Oid types[] = {INT4OID, TEXTOID};
 	Datum values[2];
 
-	begin_transaction();
+	catalog_begin_transaction();
 	prepare(&plan,
 			"UPDATE tidemark.ingest SET last_error = $2, last_error_at = clock_timestamp()"
 			" WHERE id = $1",
@@ -290,7 +269,7 @@ ingest_record_error(int32 id, const char *message)
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(message);
 	execute(plan, values, NULL, SPI_OK_UPDATE);
-	end_transaction();
+	catalog_end_transaction();
 }
 
 /* ---- a batch's end, in its transaction ---- */

@@ -132,7 +132,7 @@ has_window_function(Node *node, void *context)
 void
 columns_prune(Query *query, const Columns *wanted)
 {
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+	Query *below = shape_below(query);
 	ListCell *cell;
 
 	foreach (cell, query->targetList)
@@ -147,6 +147,6 @@ columns_prune(Query *query, const Columns *wanted)
 		query->hasWindowFuncs = false;
 		query->windowClause = NIL;
 	}
-	if (input->rtekind == RTE_SUBQUERY)
-		columns_prune(input->subquery, columns_used(query, shape_input(query), columns_all()));
+	if (below)
+		columns_prune(below, columns_used(query, shape_input(query), columns_all()));
 }

@@ -54,13 +54,12 @@ length_argument(FunctionCallInfo fcinfo, int argument, Oid type, const char *wha
 	else
 	{
 		interval = PG_GETARG_INTERVAL_P(argument);
-		if (interval->month != 0 || compat_interval_infinite(interval) != 0)
+		if (interval->month != 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("the %s of windows must not contain months or years", what),
 							errhint("A month has no fixed length; group by date_trunc('month', "
 									"...) for windows of months.")));
-		if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &length) ||
-			pg_add_s64_overflow(length, interval->time, &length))
+		if (!interval_length(interval, &length))
 			out_of_range();
 		if (type == DATEOID && length % USECS_PER_DAY != 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

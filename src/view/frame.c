@@ -28,6 +28,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "view/constant.h"
 #include "view/frame.h"
 #include "view/group_window.h"
 
@@ -64,36 +65,23 @@ widen(Lookback *lookback, const Lookback *by)
 static bool
 range_distance(Node *offset, Oid time_type, Lookback *distance, Shape *shape)
 {
-	Node *folded = eval_const_expressions(NULL, copyObject(offset));
-	Const *constant;
+	Const *constant = constant_of(offset);
 
 	memset(distance, 0, sizeof(*distance));
-	if (!IsA(folded, Const) || ((Const *) folded)->constisnull)
+	if (constant == NULL)
 	{
 		shape_refuse(shape, "the distance of a RANGE frame must be a constant", NULL);
 		return false;
 	}
-	constant = (Const *) folded;
-	switch (constant->consttype)
+	if (constant->consttype == INTERVALOID)
+		*distance = *DatumGetIntervalP(constant->constvalue);
+	else if (!constant_integer(offset, &distance->time))
 	{
-		case INT2OID:
-			distance->time = DatumGetInt16(constant->constvalue);
-			break;
-		case INT4OID:
-			distance->time = DatumGetInt32(constant->constvalue);
-			break;
-		case INT8OID:
-			distance->time = DatumGetInt64(constant->constvalue);
-			break;
-		case INTERVALOID:
-			*distance = *DatumGetIntervalP(constant->constvalue);
-			break;
-		default:
-			shape_refuse(shape,
-						 psprintf("a RANGE frame with a distance of type %s can't be maintained",
-								  format_type_be(constant->consttype)),
-						 NULL);
-			return false;
+		shape_refuse(shape,
+					 psprintf("a RANGE frame with a distance of type %s can't be maintained",
+							  format_type_be(constant->consttype)),
+					 NULL);
+		return false;
 	}
 	if (lookback_is_unbounded(distance)) /* from 17 on: an infinite interval */
 		*distance = unbounded_lookback;
@@ -118,12 +106,7 @@ range_distance(Node *offset, Oid time_type, Lookback *distance, Shape *shape)
 static bool
 row_count(Node *offset, int64 *count, Shape *shape)
 {
-	Node *folded = eval_const_expressions(NULL, copyObject(offset));
-
-	*count = -1;
-	if (IsA(folded, Const) && !((Const *) folded)->constisnull)
-		*count = DatumGetInt64(((Const *) folded)->constvalue);
-	if (*count >= 0)
+	if (constant_integer(offset, count) && *count >= 0)
 		return true;
 	shape_refuse(shape,
 				 "the number in a ROWS or GROUPS frame must be a constant that is not negative",

@@ -37,6 +37,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "view/constant.h"
 #include "view/group_window.h"
 #include "view/shape.h"
 
@@ -125,50 +126,6 @@ shift(Near *near, int64 least, int64 most)
 
 /* ---- constants ------------------------------------------------------------------------------------------ */
 
-/* The constant that the expression comes to, NULL: none, or null. */
-static Const *
-constant_of(Node *node)
-{
-	Node *folded;
-
-	if (IsA(node, Var))
-		return NULL;
-	folded = eval_const_expressions(NULL, copyObject(node));
-	return IsA(folded, Const) && !((Const *) folded)->constisnull ? (Const *) folded : NULL;
-}
-
-static bool
-integer_constant(Node *node, int64 *value)
-{
-	Const *constant = constant_of(node);
-
-	if (constant == NULL)
-		return false;
-	switch (constant->consttype)
-	{
-		case INT2OID:
-			*value = DatumGetInt16(constant->constvalue);
-			return true;
-		case INT4OID:
-			*value = DatumGetInt32(constant->constvalue);
-			return true;
-		case INT8OID:
-			*value = DatumGetInt64(constant->constvalue);
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* An interval without months, in microseconds. */
-static bool
-length_of_interval(const Interval *interval, int64 *length)
-{
-	return interval->month == 0 && compat_interval_infinite(interval) == 0 &&
-		   !pg_mul_s64_overflow(interval->day, USECS_PER_DAY, length) &&
-		   !pg_add_s64_overflow(*length, interval->time, length);
-}
-
 /* A length of event time: an interval or, of integers, an integer. */
 static bool
 length_constant(Node *node, int64 *length)
@@ -176,8 +133,8 @@ length_constant(Node *node, int64 *length)
 	Const *constant = constant_of(node);
 
 	if (constant && constant->consttype == INTERVALOID)
-		return length_of_interval(DatumGetIntervalP(constant->constvalue), length);
-	return integer_constant(node, length);
+		return interval_length(DatumGetIntervalP(constant->constvalue), length);
+	return constant_integer(node, length);
 }
 
 /* An event time, in microseconds or integers. */
@@ -188,7 +145,7 @@ time_constant(Node *node, int64 *time)
 	Ticks ticks;
 
 	if (constant == NULL || !event_time_type_ok(constant->consttype))
-		return integer_constant(node, time);
+		return constant_integer(node, time);
 	ticks = event_time_ticks(constant->consttype, constant->constvalue);
 	if (ticks == TICKS_MIN || ticks == TICKS_MAX)
 		return false;
@@ -272,7 +229,7 @@ near_of_plus_interval(Node *node, int sign, Near *near)
 	rest = *DatumGetIntervalP(constant->constvalue);
 	months = rest.month;
 	rest.month = 0;
-	if (!length_of_interval(&rest, &fixed) || fixed == PG_INT64_MIN)
+	if (!interval_length(&rest, &fixed) || fixed == PG_INT64_MIN)
 		return false;
 	fixed *= sign;
 	months *= sign;
@@ -298,7 +255,7 @@ near_of_zone(Node *zone, int sign, Near *near)
 	if (constant == NULL)
 		return false;
 	if (constant->consttype == INTERVALOID)
-		return length_of_interval(DatumGetIntervalP(constant->constvalue), &offset) &&
+		return interval_length(DatumGetIntervalP(constant->constvalue), &offset) &&
 			   shift(near, sign * offset, sign * offset);
 	if (constant->consttype != TEXTOID)
 		return false;
@@ -316,7 +273,7 @@ near_of_precision(Node *precision, Near *near)
 	int64 unit = USECS_PER_SEC;
 	Grid none = {0};
 
-	if (!integer_constant(precision, &digits) || digits < 0)
+	if (!constant_integer(precision, &digits) || digits < 0)
 		return false;
 	for (int64 i = 0; i < Min(digits, MAX_TIMESTAMP_PRECISION); i++)
 		unit /= 10;
@@ -384,7 +341,7 @@ is_rest_of(Node *node, Node *whole, int64 *divisor)
 	else
 		return false;
 	return (function == F_INT8MOD || function == F_MOD_INT8_INT8) && equal(linitial(args), whole) &&
-		   integer_constant(lsecond(args), divisor);
+		   constant_integer(lsecond(args), divisor);
 }
 
 static bool
@@ -430,29 +387,29 @@ near_of_function(Query *level, Oid function, List *args, const Stream *stream, N
 		case F_DATE_MI_INTERVAL:
 			return near_of(level, first, stream, near) && near_of_plus_interval(second, -1, near);
 		case F_DATE_PLI:
-			return near_of(level, first, stream, near) && integer_constant(second, &number) &&
+			return near_of(level, first, stream, near) && constant_integer(second, &number) &&
 				   shift(near, DAYS(number), DAYS(number));
 		case F_DATE_MII:
-			return near_of(level, first, stream, near) && integer_constant(second, &number) &&
+			return near_of(level, first, stream, near) && constant_integer(second, &number) &&
 				   shift(near, -DAYS(number), -DAYS(number));
 		case F_INT8DIV:
 		case F_INT84DIV:
 		case F_INT82DIV:
-			return near_of(level, first, stream, near) && integer_constant(second, &number) &&
+			return near_of(level, first, stream, near) && constant_integer(second, &number) &&
 				   near_of_division(number, false, near);
 		case F_INT8MUL:
 		case F_INT84MUL:
 		case F_INT82MUL:
-			return near_of(level, first, stream, near) && integer_constant(second, &number) &&
+			return near_of(level, first, stream, near) && constant_integer(second, &number) &&
 				   near_of_product(number, near);
 		case F_INT48MUL:
 		case F_INT28MUL:
-			return near_of(level, second, stream, near) && integer_constant(first, &number) &&
+			return near_of(level, second, stream, near) && constant_integer(first, &number) &&
 				   near_of_product(number, near);
 		case F_INT8PL:
 		case F_INT84PL:
 		case F_INT82PL:
-			return near_of(level, first, stream, near) && integer_constant(second, &number) &&
+			return near_of(level, first, stream, near) && constant_integer(second, &number) &&
 				   near_of_sum(number, 1, near);
 		case F_INT8MI:
 		case F_INT84MI:
@@ -461,7 +418,7 @@ near_of_function(Query *level, Oid function, List *args, const Stream *stream, N
 				return false;
 			if (is_rest_of(second, first, &number))
 				return near_of_division(number, true, near);
-			return integer_constant(second, &number) && near_of_sum(number, -1, near);
+			return constant_integer(second, &number) && near_of_sum(number, -1, near);
 		default:
 			return false;
 	}

@@ -13,6 +13,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "view/inputs.h"
+#include "view/query_parts.h"
 
 AttrNumber
 inputs_find(const List *inputs, const Node *expression)
@@ -36,12 +37,39 @@ inputs_add(List **inputs, Expr *expression)
 	return list_length(*inputs);
 }
 
+/* CASE WHEN filter THEN argument END: sum(1 / x) FILTER (WHERE x <> 0) divides by no zero. */
+static Expr *
+filtered(Expr *argument, Expr *filter)
+{
+	Node *node = (Node *) argument;
+	CaseExpr *choice = makeNode(CaseExpr);
+	CaseWhen *when = makeNode(CaseWhen);
+
+	when->expr = filter;
+	when->result = argument;
+	when->location = -1;
+	choice->casetype = exprType(node);
+	choice->casecollid = exprCollation(node);
+	choice->args = list_make1(when);
+	choice->defresult = null_like(node);
+	choice->location = -1;
+	return &choice->xpr;
+}
+
+AttrNumber
+inputs_add_argument(List **inputs, Expr *argument, Expr *filter)
+{
+	if (filter && !IsA(argument, Var) && !IsA(argument, Const))
+		argument = filtered(argument, filter);
+	return inputs_add(inputs, argument);
+}
+
 static bool
 add_columns(Node *node, void *arg)
 {
 	List **inputs = arg;
 
-	if (node == NULL || inputs_find(*inputs, node) != 0)
+	if (node == NULL || IsA(node, WindowFunc) || inputs_find(*inputs, node) != 0)
 		return false;
 	if (IsA(node, Var))
 	{
@@ -91,8 +119,7 @@ read_inputs(Node *node, void *arg)
 		return NULL;
 	column = IsA(node, Const) || IsA(node, List) ? 0 : inputs_find(context->inputs, node);
 	if (column != 0)
-		return (Node *) makeVar(context->rtindex, column, exprType(node), exprTypmod(node),
-								exprCollation(node), 0);
+		return (Node *) variable_like(node, context->rtindex, column);
 	return expression_tree_mutator(node, read_inputs, arg);
 }
 

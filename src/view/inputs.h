@@ -12,7 +12,10 @@ extern AttrNumber inputs_find(const List *inputs, const Node *expression);
 /* The same, added if it is new. */
 extern AttrNumber inputs_add(List **inputs, Expr *expression);
 
-/* Adds the columns of FROM that the expression needs besides the inputs. */
+/* The same of an aggregate's argument: it is computed for the rows that the aggregate's filter (may be NULL) lets through only. */
+extern AttrNumber inputs_add_argument(List **inputs, Expr *argument, Expr *filter);
+
+/* Adds the columns of FROM that the expression needs besides the inputs, and outside of window functions. */
 extern void inputs_add_columns(List **inputs, Node *expression);
 
 /* The inputs as a query: FROM and WHERE are the level's, which is used up. */

@@ -43,20 +43,6 @@
 
 /* ---- the level ---------------------------------------------------------------------------------- */
 
-static RangeTblEntry *
-input_of(Query *level)
-{
-	return rt_fetch(shape_input(level), level->rtable);
-}
-
-static Query *
-level_at(Query *query, int depth)
-{
-	while (depth-- > 0)
-		query = input_of(query)->subquery;
-	return query;
-}
-
 static bool
 has_windows(Query *level)
 {
@@ -77,12 +63,9 @@ windows_above(const List *ancestors)
 static bool
 windows_below(Query *level)
 {
-	while (input_of(level)->rtekind == RTE_SUBQUERY)
-	{
-		level = input_of(level)->subquery;
+	while ((level = shape_below(level)) != NULL)
 		if (has_windows(level))
 			return true;
-	}
 	return false;
 }
 
@@ -137,7 +120,7 @@ ancestors_of(Query *query, int depth)
 	for (; depth > 0; depth--)
 	{
 		ancestors = lcons(query, ancestors);
-		query = input_of(query)->subquery;
+		query = shape_below(query);
 	}
 	return ancestors;
 }
@@ -148,7 +131,7 @@ refuse_other_levels(const Keyed *keyed, Shape *shape)
 {
 	Query *level = keyed->query;
 
-	for (int depth = 0;; depth++)
+	for (int depth = 0; level != NULL; level = shape_below(level), depth++)
 	{
 		if (depth != keyed->depth && keyed->groups && (has_windows(level) || level->distinctClause))
 			shape_refuse(
@@ -165,9 +148,6 @@ refuse_other_levels(const Keyed *keyed, Shape *shape)
 				"top-N)",
 				"Make a continuous view of the windows, and put the rest into the query that "
 				"reads it.");
-		if (input_of(level)->rtekind != RTE_SUBQUERY)
-			break;
-		level = input_of(level)->subquery;
 	}
 	if (keyed->under_windows && (!keyed->in_arrival_order || keyed->limit > 1 ||
 								 keyed->count != KEYED_ROWS || keyed->keys == NIL))
@@ -340,7 +320,7 @@ Keyed *
 keyed_analyse(Query *query, int depth, Shape *shape)
 {
 	Keyed *keyed = palloc0(sizeof(Keyed));
-	Query *level = level_at(query, depth);
+	Query *level = shape_level(query, depth);
 	WindowFunc *call = NULL;
 
 	keyed->stream = shape->stream;
@@ -381,7 +361,7 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 Query *
 keyed_input(const Keyed *keyed, Expr *from, Expr *to)
 {
-	Query *query = inputs_query(copyObject(level_at(keyed->query, keyed->depth)), keyed->inputs);
+	Query *query = inputs_query(copyObject(shape_level(keyed->query, keyed->depth)), keyed->inputs);
 
 	compat_ungroup(query);
 	slice_bound_stream(query, &keyed->stream, from, to);
@@ -392,7 +372,7 @@ Query *
 keyed_output(const Keyed *keyed, RangeTblEntry *source)
 {
 	Query *query = copyObject(keyed->query);
-	Query *level = level_at(query, keyed->depth);
+	Query *level = shape_level(query, keyed->depth);
 	int rtindex = shape_input(level);
 	RangeTblRef *reference = makeNode(RangeTblRef);
 
@@ -428,7 +408,7 @@ keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source)
 	if (keyed->groups)
 		return keyed_groups_output_of_states(keyed, source);
 	query = keyed_output(keyed, source);
-	level = level_at(query, keyed->depth);
+	level = shape_level(query, keyed->depth);
 	foreach (cell, level->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -451,7 +431,7 @@ static bool
 is_nullable(Query *level, Node *expression)
 {
 	Var *var = (Var *) expression;
-	RangeTblEntry *input = input_of(level);
+	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
 
 	if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
 		var->varno != shape_input(level))
@@ -465,7 +445,8 @@ is_nullable(Query *level, Node *expression)
 bool
 keyed_is_nullable(const Keyed *keyed, AttrNumber column)
 {
-	return is_nullable(level_at(keyed->query, keyed->depth), list_nth(keyed->inputs, column - 1));
+	return is_nullable(shape_level(keyed->query, keyed->depth),
+					   list_nth(keyed->inputs, column - 1));
 }
 
 const KeyedColumn *
@@ -483,7 +464,7 @@ keyed_key_of_output(const Keyed *keyed, AttrNumber column)
 		if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varno != shape_input(level) ||
 			var->varattno <= 0)
 			return NULL;
-		level = input_of(level)->subquery;
+		level = shape_below(level);
 		expression = (Node *) get_tle_by_resno(level->targetList, var->varattno)->expr;
 	}
 	input = inputs_find(keyed->inputs, expression);

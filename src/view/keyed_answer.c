@@ -91,20 +91,14 @@ keyed_union(List *queries)
 
 /* ---- conditions --------------------------------------------------------------------------------- */
 
-static void
-add_condition(Query *query, Expr *condition)
-{
-	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
-}
-
 /* An input as a column of a query's only entry, seen from that many levels below. */
 static Var *
 input_variable(const Answer *answer, const KeyedColumn *key, int levels)
 {
-	Node *input = list_nth(answer->keyed->inputs, key->column - 1);
+	Var *variable = variable_like(list_nth(answer->keyed->inputs, key->column - 1), 1, key->column);
 
-	return makeVar(1, key->column, exprType(input), exprTypmod(input), exprCollation(input),
-				   levels);
+	variable->varlevelsup = levels;
+	return variable;
 }
 
 static Expr *

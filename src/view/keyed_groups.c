@@ -24,10 +24,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_func.h"
-#include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
-#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/typcache.h"
 #include "view/group_window.h"
@@ -73,29 +70,6 @@ why_not_kept(const Aggref *call)
 	return sliding_can_save(method) ? NULL : "its state can't be saved";
 }
 
-/* An argument is computed for the rows that FILTER lets through only. */
-static Expr *
-argument_expression(const Aggref *call, Expr *argument)
-{
-	Node *node = (Node *) argument;
-	CaseExpr *choice;
-	CaseWhen *when;
-
-	if (call->aggfilter == NULL || IsA(argument, Var) || IsA(argument, Const))
-		return argument;
-	when = makeNode(CaseWhen);
-	when->expr = call->aggfilter;
-	when->result = argument;
-	when->location = -1;
-	choice = makeNode(CaseExpr);
-	choice->casetype = exprType(node);
-	choice->casecollid = exprCollation(node);
-	choice->args = list_make1(when);
-	choice->defresult = null_like(node);
-	choice->location = -1;
-	return &choice->xpr;
-}
-
 static void
 add_aggregate(Keyed *keyed, Aggref *call)
 {
@@ -104,10 +78,10 @@ add_aggregate(Keyed *keyed, Aggref *call)
 
 	aggregate->call = call;
 	foreach (cell, call->args)
-		aggregate->arguments = lappend_int(
-			aggregate->arguments,
-			inputs_add(&keyed->inputs,
-					   argument_expression(call, lfirst_node(TargetEntry, cell)->expr)));
+		aggregate->arguments =
+			lappend_int(aggregate->arguments,
+						inputs_add_argument(&keyed->inputs, lfirst_node(TargetEntry, cell)->expr,
+											call->aggfilter));
 	if (call->aggfilter)
 		aggregate->filter = inputs_add(&keyed->inputs, call->aggfilter);
 	keyed->aggregates = lappend(keyed->aggregates, aggregate);
@@ -178,28 +152,10 @@ keyed_groups_analyse(Keyed *keyed, Query *level, Shape *shape)
 
 /* ---- pieces of queries --------------------------------------------------------------------------- */
 
-static void
-add_target(Query *query, Expr *expression, char *name)
-{
-	int n = list_length(query->targetList) + 1;
-
-	query->targetList = lappend(query->targetList, makeTargetEntry(expression, n, name, false));
-}
-
-static Query *
-select_nothing_from(RangeTblEntry *entry)
-{
-	Query *nothing = makeNode(Query);
-
-	return select_from(entry, nothing);
-}
-
 static Expr *
 input_variable(const Keyed *keyed, AttrNumber column)
 {
-	Node *input = list_nth(keyed->inputs, column - 1);
-
-	return (Expr *) makeVar(1, column, exprType(input), exprTypmod(input), exprCollation(input), 0);
+	return (Expr *) variable_like(list_nth(keyed->inputs, column - 1), 1, column);
 }
 
 /* Places of what events have behind the inputs. */
@@ -308,20 +264,6 @@ keyed_groups_nothing(const Keyed *keyed)
 	return query;
 }
 
-static SortGroupClause *
-clause_of(TargetEntry *entry, Oid equality, Oid ordering)
-{
-	SortGroupClause *clause = makeNode(SortGroupClause);
-
-	entry->ressortgroupref = entry->resno;
-	clause->tleSortGroupRef = entry->resno;
-	clause->eqop = equality;
-	clause->sortop = ordering;
-	compat_set_direction(clause);
-	clause->hashable = op_hashjoinable(equality, exprType((Node *) entry->expr));
-	return clause;
-}
-
 /* The events by key, each key's state before its rows. */
 static RangeTblEntry *
 in_order(const Keyed *keyed, RangeTblEntry *events)
@@ -336,51 +278,17 @@ in_order(const Keyed *keyed, RangeTblEntry *events)
 
 		query->sortClause =
 			lappend(query->sortClause,
-					clause_of(list_nth_node(TargetEntry, query->targetList, key->column - 1),
-							  key->equality, key->ordering));
+					sort_clause(list_nth_node(TargetEntry, query->targetList, key->column - 1),
+								key->equality, key->ordering));
 	}
-	query->sortClause =
-		lappend(query->sortClause,
-				clause_of(list_nth_node(TargetEntry, query->targetList, is_state_column(keyed) - 1),
-						  type->eq_opr, type->gt_opr));
+	query->sortClause = lappend(
+		query->sortClause,
+		sort_clause(list_nth_node(TargetEntry, query->targetList, is_state_column(keyed) - 1),
+					type->eq_opr, type->gt_opr));
 	return subquery_entry(query, "events");
 }
 
 /* ---- aggregates over events ------------------------------------------------------------------------ */
-
-static Aggref *
-make_aggregate(Oid function, Oid result, Oid collation, Oid input_collation, List *arguments)
-{
-	Aggref *call = makeNode(Aggref);
-	ListCell *cell;
-
-	call->aggfnoid = function;
-	call->aggtype = result;
-	call->aggcollid = collation;
-	call->inputcollid = input_collation;
-	call->aggkind = AGGKIND_NORMAL;
-	call->aggno = call->aggtransno = -1;
-	call->location = -1;
-	foreach (cell, arguments)
-	{
-		Expr *argument = lfirst(cell);
-
-		call->aggargtypes = lappend_oid(call->aggargtypes, exprType((Node *) argument));
-		call->args = lappend(
-			call->args, makeTargetEntry(argument, foreach_current_index(cell) + 1, NULL, false));
-	}
-	return call;
-}
-
-static Expr *
-simple_aggregate(char *name, Oid result, Expr *argument)
-{
-	Oid type = exprType((Node *) argument);
-	List *qualified = list_make2(makeString("pg_catalog"), makeString(name));
-
-	return (Expr *) make_aggregate(LookupFuncName(qualified, 1, &type, false), result, InvalidOid,
-								   InvalidOid, list_make1(argument));
-}
 
 static Expr *
 function_constant(const Aggref *call)
@@ -420,8 +328,7 @@ static Expr *
 accumulation(const Keyed *keyed, const KeyedAggregate *aggregate, bool state)
 {
 	Oid types[] = {BYTEAOID, BOOLOID, BOOLOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
-	List *name =
-		list_make2(makeString(TIDEMARK_SCHEMA), makeString(state ? "accumulate" : "accumulated"));
+	Oid function = own_function(state ? "accumulate" : "accumulated", lengthof(types), types);
 	const Aggref *call = aggregate->call;
 	List *arguments = list_make5(saved_state(keyed, aggregate), is_state(keyed),
 								 aggregate->filter ? input_variable(keyed, aggregate->filter)
@@ -429,9 +336,9 @@ accumulation(const Keyed *keyed, const KeyedAggregate *aggregate, bool state)
 								 makeNullConst(call->aggtype, -1, call->aggcollid),
 								 function_constant(call));
 	arguments = list_concat(arguments, function_arguments(keyed, aggregate, false));
-	return (Expr *) make_aggregate(
-		LookupFuncName(name, lengthof(types), types, false), state ? BYTEAOID : call->aggtype,
-		state ? InvalidOid : call->aggcollid, call->inputcollid, arguments);
+	return (Expr *) make_aggregate(function, state ? BYTEAOID : call->aggtype,
+								   state ? InvalidOid : call->aggcollid, call->inputcollid,
+								   arguments);
 }
 
 /* saved_result(saved, NULL::result, function, nulls of the arguments' types) */
@@ -439,11 +346,10 @@ static Expr *
 result_of_state(const Keyed *keyed, const KeyedAggregate *aggregate)
 {
 	Oid types[] = {BYTEAOID, ANYELEMENTOID, REGPROCEDUREOID, ANYOID};
-	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("saved_result"));
 	const Aggref *call = aggregate->call;
 
 	return (Expr *) makeFuncExpr(
-		LookupFuncName(name, lengthof(types), types, false), call->aggtype,
+		own_function("saved_result", lengthof(types), types), call->aggtype,
 		list_concat(list_make3(saved_state(keyed, aggregate),
 							   makeNullConst(call->aggtype, -1, call->aggcollid),
 							   function_constant(call)),
@@ -479,7 +385,7 @@ keyed_groups_accumulate(const Keyed *keyed, RangeTblEntry *events)
 	Expr *is_row = makeBoolExpr(NOT_EXPR, list_make1(is_state(keyed)), -1);
 	ListCell *cell;
 
-	add_target(query, simple_aggregate("max", exprType((Node *) time), time), "c1");
+	add_target(query, builtin_aggregate("max", exprType((Node *) time), time), "c1");
 	foreach (cell, keyed->keys)
 	{
 		const KeyedColumn *key = lfirst(cell);
@@ -487,13 +393,13 @@ keyed_groups_accumulate(const Keyed *keyed, RangeTblEntry *events)
 		add_target(query, input_variable(keyed, key->column), psprintf("c%d", key->column));
 		query->groupClause = lappend(
 			query->groupClause,
-			clause_of(llast_node(TargetEntry, query->targetList), key->equality, key->ordering));
+			sort_clause(llast_node(TargetEntry, query->targetList), key->equality, key->ordering));
 	}
 	foreach (cell, keyed->aggregates)
 		add_target(query, accumulation(keyed, lfirst(cell), true),
 				   psprintf("s%d", foreach_current_index(cell) + 1));
-	add_target(query, simple_aggregate("max", TIDOID, place), "place");
-	query->havingQual = (Node *) simple_aggregate("bool_or", BOOLOID, is_row);
+	add_target(query, builtin_aggregate("max", TIDOID, place), "place");
+	query->havingQual = (Node *) builtin_aggregate("bool_or", BOOLOID, is_row);
 	query->hasAggs = true;
 	return query;
 }
@@ -545,9 +451,7 @@ output_over(const Keyed *keyed, RangeTblEntry *entry, bool states, Query **level
 	RangeTblRef *reference = makeNode(RangeTblRef);
 	ReadContext context = {.keyed = keyed, .states = states};
 
-	*level = query;
-	for (int depth = keyed->depth; depth > 0; depth--)
-		*level = rt_fetch(shape_input(*level), (*level)->rtable)->subquery;
+	*level = shape_level(query, keyed->depth);
 	context.rtindex = reference->rtindex = shape_input(*level);
 	(*level)->targetList = (List *) read_events((Node *) (*level)->targetList, &context);
 	(*level)->havingQual = read_events((*level)->havingQual, &context);

@@ -24,7 +24,6 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/array.h"
@@ -101,12 +100,6 @@ keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks t
 }
 
 /* ---- late rows ---------------------------------------------------------------------------------- */
-
-static void
-add_condition(Query *query, Expr *condition)
-{
-	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
-}
 
 /* The inputs at these event times. */
 static Query *

@@ -39,6 +39,7 @@
 #include "utils/sortsupport.h"
 #include "view/keyed_merge.h"
 #include "view/materialised.h"
+#include "view/query_parts.h"
 
 /* A row of the inputs. */
 typedef struct Row
@@ -769,13 +770,8 @@ static void
 sort_by(Query *query, const KeyedColumn *column)
 {
 	TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, column->column - 1);
-	SortGroupClause *item = makeNode(SortGroupClause);
+	SortGroupClause *item = sort_clause(entry, column->equality, column->ordering);
 
-	entry->ressortgroupref = entry->resno;
-	item->tleSortGroupRef = entry->resno;
-	item->eqop = column->equality;
-	item->sortop = column->ordering;
-	compat_set_direction(item);
 	item->nulls_first = column->nulls_first;
 	query->sortClause = lappend(query->sortClause, item);
 }

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "view/constant.h"
 #include "view/keyed_rank.h"
 #include "view/shape.h"
 
@@ -83,31 +84,6 @@ keyed_rank_function(Query *level)
 
 /* ---- expressions -------------------------------------------------------------------------------- */
 
-static bool
-integer_constant(Node *node, int64 *value)
-{
-	Const *constant;
-
-	node = eval_const_expressions(NULL, copyObject(node));
-	constant = (Const *) node;
-	if (!IsA(node, Const) || constant->constisnull)
-		return false;
-	switch (constant->consttype)
-	{
-		case INT2OID:
-			*value = DatumGetInt16(constant->constvalue);
-			return true;
-		case INT4OID:
-			*value = DatumGetInt32(constant->constvalue);
-			return true;
-		case INT8OID:
-			*value = DatumGetInt64(constant->constvalue);
-			return true;
-		default:
-			return false;
-	}
-}
-
 static bool rank_plus(Node *node, const RankContext *context, int64 *offset);
 
 static bool
@@ -156,13 +132,13 @@ rank_of_sum(Oid function, List *arguments, const RankContext *context, int64 *of
 		default:
 			return false;
 	}
-	if (integer_constant(lsecond(arguments), &constant) &&
+	if (constant_integer(lsecond(arguments), &constant) &&
 		rank_plus(linitial(arguments), context, offset))
 	{
 		*offset += plus ? constant : -constant;
 		return constant > -PG_INT32_MAX && constant < PG_INT32_MAX;
 	}
-	if (plus && integer_constant(linitial(arguments), &constant) &&
+	if (plus && constant_integer(linitial(arguments), &constant) &&
 		rank_plus(lsecond(arguments), context, offset))
 	{
 		*offset += constant;
@@ -205,7 +181,7 @@ limit_of_sides(Oid operator_oid, Node *side, Node *constant, const RankContext *
 	int64 offset;
 	int64 value;
 
-	if (!OidIsValid(operator_oid) || !integer_constant(constant, &value) ||
+	if (!OidIsValid(operator_oid) || !constant_integer(constant, &value) ||
 		!rank_plus(side, context, &offset))
 		return false;
 	value = Min(Max(value, -PG_INT32_MAX), PG_INT64_MAX / 2);

@@ -30,17 +30,14 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_collate.h"
-#include "parser/parse_func.h"
 #include "parser/parse_node.h"
 #include "parser/parse_oper.h"
 #include "parser/parse_type.h"
 #include "parser/parsetree.h"
-#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
@@ -274,10 +271,9 @@ static Expr *
 is_written_here(int stream)
 {
 	Oid types[] = {XIDOID};
-	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("written_here"));
 	Var *xmin = makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0);
 
-	return (Expr *) makeFuncExpr(LookupFuncName(name, lengthof(types), types, false), BOOLOID,
+	return (Expr *) makeFuncExpr(own_function("written_here", lengthof(types), types), BOOLOID,
 								 list_make1(xmin), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
@@ -286,8 +282,7 @@ keys_restrict_to_written(Query *query)
 {
 	Query *level = shape_stream_level(query);
 
-	level->jointree->quals =
-		make_and_qual(level->jointree->quals, (Node *) is_written_here(shape_input(level)));
+	add_condition(level, is_written_here(shape_input(level)));
 }
 
 /* SELECT DISTINCT the key columns FROM the stream WHERE what the view's query asks of it */
@@ -327,7 +322,7 @@ restrict_to_times(Query *query, const Stream *stream, const Ticks *times, int n,
 						   get_array_type(stream->time_type),
 						   keys_times(stream->time_type, times, n));
 
-	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) at);
+	add_condition(query, at);
 	if (here && keys_are_of_heaps(stream))
 		keys_restrict_to_written(query);
 }
@@ -358,22 +353,14 @@ read_rows(Query *query, TupleDesc columns)
 
 /* Runs the query with the role's rights. */
 static Tuplestorestate *
-run_query(Query *query, QueryEnvironment *environment, Oid role, TupleDesc *type)
+run_query(Query *query, QueryEnvironment *environment, Oid role)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
 	RoleSession session = role_begin(role);
-	QueryDesc *description;
 
 	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
-	description = CreateQueryDesc(pg_plan_query(query, "", 0, NULL), "", GetActiveSnapshot(),
-								  InvalidSnapshot, receiver, NULL, environment, 0);
-	ExecutorStart(description, 0);
-	compat_executor_run(description);
-	*type = CreateTupleDescCopy(description->tupDesc);
-	ExecutorFinish(description);
-	ExecutorEnd(description);
-	FreeQueryDesc(description);
+	slice_run(query, receiver, environment);
 	receiver->rDestroy(receiver);
 	role_end(session);
 	return rows;
@@ -411,8 +398,8 @@ static List *
 find_keys(Query *query, QueryEnvironment *environment, Oid owner, List *columns, bool *none)
 {
 	List *keys = NIL;
-	TupleDesc type;
-	Tuplestorestate *rows = run_query(query, environment, owner, &type);
+	TupleDesc type = ExecCleanTypeFromTL(query->targetList);
+	Tuplestorestate *rows = run_query(query, environment, owner);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(type, &TTSOpsMinimalTuple);
 	ListCell *cell;
 
@@ -482,6 +469,5 @@ keys_restrict(Query *batch, const List *keys)
 	ListCell *cell;
 
 	foreach (cell, keys)
-		level->jointree->quals =
-			make_and_qual(level->jointree->quals, (Node *) keys_condition(lfirst(cell)));
+		add_condition(level, keys_condition(lfirst(cell)));
 }

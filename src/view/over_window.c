@@ -25,40 +25,25 @@
 #include "aggregate/planner.h"
 #include "aggregate/sliding.h"
 #include "catalog/pg_type.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+#include "view/constant.h"
 #include "view/frame.h"
 #include "view/group_window.h"
+#include "view/inputs.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 
 /* ---- the level ---------------------------------------------------------------------------------- */
 
-static RangeTblEntry *
-input_of(Query *level)
-{
-	return rt_fetch(shape_input(level), level->rtable);
-}
-
-static Query *
-query_at(Query *query, int depth)
-{
-	while (depth-- > 0)
-		query = input_of(query)->subquery;
-	return query;
-}
-
 Query *
 over_window_level(const OverWindow *window)
 {
-	return query_at(window->query, window->depth);
+	return shape_level(window->query, window->depth);
 }
 
 /* The one level with window functions; false if there are several or none. */
@@ -68,7 +53,7 @@ find_level(OverWindow *window, bool *has_windows, const char **why)
 	Query *level = window->query;
 
 	*has_windows = false;
-	for (int depth = 0;; depth++)
+	for (int depth = 0; level != NULL; level = shape_below(level), depth++)
 	{
 		if (level_groups(level))
 			*why = "there are window functions beside a GROUP BY";
@@ -81,9 +66,6 @@ find_level(OverWindow *window, bool *has_windows, const char **why)
 			window->depth = depth;
 			*has_windows = true;
 		}
-		if (input_of(level)->rtekind != RTE_SUBQUERY)
-			break;
-		level = input_of(level)->subquery;
 	}
 	if (!*has_windows)
 		*why = "there are no window functions";
@@ -91,32 +73,6 @@ find_level(OverWindow *window, bool *has_windows, const char **why)
 }
 
 /* ---- the inputs --------------------------------------------------------------------------------- */
-
-/* The column of the inputs with this expression; 0: none. */
-static AttrNumber
-find_input(const OverWindow *window, Node *expression)
-{
-	ListCell *cell;
-
-	foreach (cell, window->inputs)
-		if (equal(lfirst(cell), expression))
-			return foreach_current_index(cell) + 1;
-	return 0;
-}
-
-/* The same, added if it is new. */
-static AttrNumber
-input_column(OverWindow *window, Expr *expression)
-{
-	AttrNumber column = find_input(window, (Node *) expression);
-
-	if (column == 0)
-	{
-		window->inputs = lappend(window->inputs, expression);
-		column = list_length(window->inputs);
-	}
-	return column;
-}
 
 /* The event time is the first of the inputs. slice_query has put it among the columns of each level. */
 static bool
@@ -129,7 +85,7 @@ add_time(OverWindow *window, Query *level)
 		Node *expression = (Node *) lfirst_node(TargetEntry, cell)->expr;
 
 		if (shape_is_time(level, expression, &window->stream))
-			return input_column(window, (Expr *) expression) == OVER_TIME_COLUMN;
+			return inputs_add(&window->inputs, (Expr *) expression) == OVER_TIME_COLUMN;
 	}
 	return false;
 }
@@ -137,51 +93,26 @@ add_time(OverWindow *window, Query *level)
 /* ---- frames ------------------------------------------------------------------------------------- */
 
 /*
- * The fixed length of an interval in ticks. Rows of dates lie whole days apart: of what is beyond whole days nothing counts, or,
- * where it brings a bound nearer to the frame's middle, a day.
- */
-static bool
-interval_ticks(const Interval *interval, Oid time_type, bool inwards, int64 *ticks,
-			   const char **why)
-{
-	if (interval->month != 0)
-	{
-		*why = "a frame's distance has months, which have no fixed length";
-		return false;
-	}
-	*ticks = ticks_plus((int64) interval->day * USECS_PER_DAY, interval->time);
-	if (time_type == DATEOID)
-		*ticks = *ticks / USECS_PER_DAY + (inwards && *ticks % USECS_PER_DAY != 0);
-	return true;
-}
-
-/*
- * The length of a RANGE bound's distance, which view/frame.c has seen to be a constant, and not negative. inwards: the bound lies on the
- * far side of the current row, so that more distance makes the frame smaller.
+ * The length of a RANGE bound's distance in ticks, which view/frame.c has seen to be a constant, and not negative. inwards: the bound lies on
+ * the far side of the current row, so that more distance makes the frame smaller. Rows of dates lie whole days apart: of what is beyond whole
+ * days nothing counts, or, where it brings a bound nearer to the frame's middle, a day.
  */
 static bool
 distance_ticks(Node *offset, Oid time_type, bool inwards, int64 *ticks, const char **why)
 {
-	Const *constant = castNode(Const, eval_const_expressions(NULL, copyObject(offset)));
+	Const *constant = constant_of(offset);
 
-	switch (constant->consttype)
-	{
-		case INT2OID:
-			*ticks = DatumGetInt16(constant->constvalue);
-			return true;
-		case INT4OID:
-			*ticks = DatumGetInt32(constant->constvalue);
-			return true;
-		case INT8OID:
-			*ticks = DatumGetInt64(constant->constvalue);
-			return true;
-		case INTERVALOID:
-			return interval_ticks(DatumGetIntervalP(constant->constvalue), time_type, inwards,
-								  ticks, why);
-		default:
-			*why = "a frame's distance is of a type without a fixed length";
-			return false;
-	}
+	if (constant_integer(offset, ticks))
+		return true;
+	if (constant->consttype != INTERVALOID)
+		*why = "a frame's distance is of a type without a fixed length";
+	else if (DatumGetIntervalP(constant->constvalue)->month != 0)
+		*why = "a frame's distance has months, which have no fixed length";
+	else if (!interval_length(DatumGetIntervalP(constant->constvalue), ticks))
+		*why = "a frame's distance is too long";
+	else if (time_type == DATEOID)
+		*ticks = *ticks / USECS_PER_DAY + (inwards && *ticks % USECS_PER_DAY != 0);
+	return *why == NULL;
 }
 
 /* A frame of event time. */
@@ -213,8 +144,7 @@ count_before(Node *offset, bool following)
 	int64 distance = 0;
 
 	if (offset)
-		distance = DatumGetInt64(
-			castNode(Const, eval_const_expressions(NULL, copyObject(offset)))->constvalue);
+		(void) constant_integer(offset, &distance);
 	distance = Min(distance, PG_INT64_MAX / 2);
 	return following ? -distance : distance;
 }
@@ -305,7 +235,7 @@ order_column(OverWindow *window, Query *level, SortGroupClause *item, int place,
 	Oid type = exprType((Node *) expression);
 	OverOrder *order = palloc(sizeof(OverOrder));
 
-	order->column = input_column(window, expression);
+	order->column = inputs_add(&window->inputs, expression);
 	order->type = type;
 	order->clause = item;
 	if (item->eqop != lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr ||
@@ -358,7 +288,7 @@ frame_keys(OverWindow *window, Query *level, const WindowClause *clause, OverFra
 							format_type_be(exprType((Node *) expression)));
 			return false;
 		}
-		key->column = input_column(window, expression);
+		key->column = inputs_add(&window->inputs, expression);
 		key->type = exprType((Node *) expression);
 		key->typmod = exprTypmod((Node *) expression);
 		key->collation = exprCollation((Node *) expression);
@@ -467,32 +397,6 @@ method_of(const OverFunction *function, const OverFrame *frame, const char **why
 		call->winfnoid, call->inputcollid, list_length(function->types), types, call->wintype, why);
 }
 
-/*
- * An argument is computed for the rows that FILTER lets through only: sum(1 / x) FILTER (WHERE x <> 0) divides by no zero.
- */
-static Expr *
-argument_expression(const WindowFunc *call, Expr *argument)
-{
-	Node *node = (Node *) argument;
-	CaseExpr *choice;
-	CaseWhen *when;
-
-	if (call->aggfilter == NULL || IsA(argument, Var) || IsA(argument, Const))
-		return argument;
-	when = makeNode(CaseWhen);
-	when->expr = call->aggfilter;
-	when->result = argument;
-	when->location = -1;
-	choice = makeNode(CaseExpr);
-	choice->casetype = exprType(node);
-	choice->casecollid = exprCollation(node);
-	choice->args = list_make1(when);
-	choice->defresult =
-		(Expr *) makeNullConst(choice->casetype, exprTypmod(node), choice->casecollid);
-	choice->location = -1;
-	return &choice->xpr;
-}
-
 static void
 add_argument(OverFrame *frame, OverFunction *function, AttrNumber column, Oid type)
 {
@@ -526,7 +430,8 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, SlidingBoun
 	if (sliding_wants_order(call->winfnoid) || (bounds && bounds->order > 0))
 		add_order_arguments(window, frame, function, further);
 	foreach (cell, call->args)
-		add_argument(frame, function, input_column(window, argument_expression(call, lfirst(cell))),
+		add_argument(frame, function,
+					 inputs_add_argument(&window->inputs, lfirst(cell), call->aggfilter),
 					 exprType(lfirst(cell)));
 	function->method = method_of(function, frame, why);
 	if (function->method == NULL)
@@ -534,7 +439,7 @@ add_function(OverWindow *window, OverFrame *frame, WindowFunc *call, SlidingBoun
 	function->number = window->nfunctions++;
 	if (call->aggfilter)
 	{
-		function->filter = input_column(window, call->aggfilter);
+		function->filter = inputs_add(&window->inputs, call->aggfilter);
 		frame->columns = bms_add_member(frame->columns, function->filter);
 	}
 	frame->functions = lappend(frame->functions, function);
@@ -573,19 +478,6 @@ collect_functions(Node *node, void *arg)
 /* ---- what passes by the windows ------------------------------------------------------------------- */
 
 /* The columns of what the windows' level reads that stand outside of window functions become inputs. */
-static bool
-collect_columns(Node *node, void *arg)
-{
-	if (node == NULL || IsA(node, WindowFunc) || find_input(arg, node) != 0)
-		return false;
-	if (IsA(node, Var))
-	{
-		(void) input_column(arg, (Expr *) node);
-		return false;
-	}
-	return expression_tree_walker(node, collect_columns, arg);
-}
-
 static void
 add_passing_columns(OverWindow *window, Query *level)
 {
@@ -596,7 +488,7 @@ add_passing_columns(OverWindow *window, Query *level)
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
 		if (!entry->resjunk)
-			(void) collect_columns((Node *) entry->expr, window);
+			inputs_add_columns(&window->inputs, (Node *) entry->expr);
 	}
 }
 
@@ -625,7 +517,7 @@ over_window_analyse(Query *batch, const Shape *shape, bool *has_windows, const c
 	aggregate_swap_exact_always(window->query);
 	if (!find_level(window, has_windows, why))
 		return NULL;
-	context.level = query_at(window->query, window->depth);
+	context.level = over_window_level(window);
 	if (!add_time(window, context.level))
 		elog(ERROR, "a level without event time");
 	if (expression_tree_walker((Node *) context.level->targetList, collect_functions, &context))
@@ -661,69 +553,56 @@ over_window_view_method(Query *batch, const OverWindow *window, bool has_windows
 
 /* ---- the queries ---------------------------------------------------------------------------------- */
 
+/* The inputs; those that are not among the columns (NULL: all are) are null. */
+static List *
+chosen_inputs(const OverWindow *window, const Bitmapset *columns)
+{
+	List *inputs = NIL;
+	ListCell *cell;
+
+	foreach (cell, window->inputs)
+		inputs = lappend(inputs, columns && !bms_is_member(foreach_current_index(cell) + 1, columns)
+									 ? null_like(lfirst(cell))
+									 : lfirst(cell));
+	return inputs;
+}
+
 Query *
 over_window_input(const OverWindow *window, const Bitmapset *columns, Expr *from, Expr *to)
 {
-	Query *query = copyObject(query_at(window->query, window->depth));
-	AttrNumber column = 0;
-	ListCell *cell;
+	Query *query =
+		inputs_query(copyObject(over_window_level(window)), chosen_inputs(window, columns));
 
-	query->targetList = NIL;
-	query->windowClause = NIL;
-	query->hasWindowFuncs = false;
-	query->hasTargetSRFs = false;
-	foreach (cell, window->inputs)
-	{
-		Expr *expression = copyObject(lfirst_node(Expr, cell));
-
-		column++;
-		if (columns && !bms_is_member(column, columns))
-			expression = null_like((Node *) expression);
-		query->targetList = lappend(
-			query->targetList, makeTargetEntry(expression, column, psprintf("i%d", column), false));
-	}
 	slice_bound_stream(query, &window->stream, from, to);
 	return query;
 }
 
-typedef struct OutputContext
-{
-	const OverWindow *window;
-	int rtindex;
-} OutputContext;
-
-static Node *
-source_column(OutputContext *context, AttrNumber column, Node *like)
-{
-	return (Node *) makeVar(context->rtindex, column, exprType(like), exprTypmod(like),
-							exprCollation(like), 0);
-}
-
-/* What is among the inputs, and window functions, become columns of the source. */
-static Node *
-read_source(Node *node, void *arg)
-{
-	OutputContext *context = arg;
-	AttrNumber column;
-
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, WindowFunc))
-	{
-		OverFunction *function = over_window_function(context->window, (WindowFunc *) node);
-
-		return source_column(context, list_length(context->window->inputs) + function->number + 1,
-							 node);
-	}
-	column = IsA(node, Const) ? 0 : find_input(context->window, node);
-	if (column != 0)
-		return source_column(context, column, node);
-	return expression_tree_mutator(node, read_source, arg);
-}
-
+/* What the columns of the source stand for: the inputs, and behind them the functions by their numbers. */
 static List *
-read_source_targets(List *targets, OutputContext *context)
+source_expressions(const OverWindow *window)
 {
+	int ninputs = list_length(window->inputs);
+	List *expressions = list_copy(window->inputs);
+	ListCell *frame;
+	ListCell *cell;
+
+	for (int i = 0; i < window->nfunctions; i++)
+		expressions = lappend(expressions, NULL);
+	foreach (frame, window->frames)
+		foreach (cell, ((OverFrame *) lfirst(frame))->functions)
+		{
+			OverFunction *function = lfirst(cell);
+
+			lfirst(list_nth_cell(expressions, ninputs + function->number)) = function->call;
+		}
+	return expressions;
+}
+
+/* The targets that are output, over the source. */
+static List *
+read_source(List *targets, const OverWindow *window, int rtindex)
+{
+	List *expressions = source_expressions(window);
 	List *result = NIL;
 	ListCell *cell;
 
@@ -733,7 +612,7 @@ read_source_targets(List *targets, OutputContext *context)
 
 		if (entry->resjunk)
 			continue;
-		entry->expr = (Expr *) read_source((Node *) entry->expr, context);
+		entry->expr = (Expr *) inputs_read((Node *) entry->expr, expressions, rtindex);
 		entry->ressortgroupref = 0;
 		result = lappend(result, entry);
 	}
@@ -744,44 +623,35 @@ Query *
 over_window_output(const OverWindow *window, RangeTblEntry *source)
 {
 	Query *query = copyObject(window->query);
-	Query *level = query_at(query, window->depth);
-	OutputContext context = {.window = window, .rtindex = shape_input(level)};
+	Query *level = shape_level(query, window->depth);
+	int rtindex = shape_input(level);
 
-	level->targetList = read_source_targets(level->targetList, &context);
+	level->targetList = read_source(level->targetList, window, rtindex);
 	level->windowClause = NIL;
 	level->hasWindowFuncs = false;
 	level->jointree->quals = NULL;
-	lfirst(list_nth_cell(level->rtable, context.rtindex - 1)) = source;
+	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
 	return query;
 }
 
 TupleDesc
 over_window_source(const OverWindow *window)
 {
+	List *expressions = source_expressions(window);
 	int ninputs = list_length(window->inputs);
-	TupleDesc columns = CreateTemplateTupleDesc(ninputs + window->nfunctions);
-	AttrNumber column = 0;
+	TupleDesc columns = CreateTemplateTupleDesc(list_length(expressions));
 	ListCell *cell;
-	ListCell *frame;
 
-	foreach (cell, window->inputs)
+	foreach (cell, expressions)
 	{
-		Node *input = lfirst(cell);
+		Node *expression = lfirst(cell);
+		AttrNumber column = foreach_current_index(cell) + 1;
 
-		column++;
-		TupleDescInitEntry(columns, column, psprintf("i%d", column), exprType(input),
-						   exprTypmod(input), 0);
-		TupleDescInitEntryCollation(columns, column, exprCollation(input));
+		TupleDescInitEntry(columns, column,
+						   column <= ninputs ? psprintf("i%d", column)
+											 : psprintf("r%d", column - ninputs),
+						   exprType(expression), exprTypmod(expression), 0);
+		TupleDescInitEntryCollation(columns, column, exprCollation(expression));
 	}
-	foreach (frame, window->frames)
-		foreach (cell, ((OverFrame *) lfirst(frame))->functions)
-		{
-			OverFunction *function = lfirst(cell);
-
-			column = ninputs + function->number + 1;
-			TupleDescInitEntry(columns, column, psprintf("r%d", function->number + 1),
-							   function->call->wintype, -1, 0);
-			TupleDescInitEntryCollation(columns, column, function->call->wincollid);
-		}
 	return columns;
 }

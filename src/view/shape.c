@@ -67,29 +67,47 @@ shape_input(Query *query)
 }
 
 Query *
+shape_below(Query *level)
+{
+	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
+
+	return input->rtekind == RTE_SUBQUERY ? input->subquery : NULL;
+}
+
+Query *
+shape_level(Query *query, int depth)
+{
+	while (depth-- > 0)
+		query = shape_below(query);
+	return query;
+}
+
+Query *
 shape_stream_level(Query *query)
 {
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
+	Query *below;
 
-	return input->rtekind == RTE_SUBQUERY ? shape_stream_level(input->subquery) : query;
+	while ((below = shape_below(query)) != NULL)
+		query = below;
+	return query;
 }
 
 bool
 shape_has_windows(Query *query)
 {
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-	return query->hasWindowFuncs ||
-		   (input->rtekind == RTE_SUBQUERY && shape_has_windows(input->subquery));
+	for (; query != NULL; query = shape_below(query))
+		if (query->hasWindowFuncs)
+			return true;
+	return false;
 }
 
 bool
 shape_has_groups(Query *query)
 {
-	RangeTblEntry *input = rt_fetch(shape_input(query), query->rtable);
-
-	return level_groups(query) ||
-		   (input->rtekind == RTE_SUBQUERY && shape_has_groups(input->subquery));
+	for (; query != NULL; query = shape_below(query))
+		if (level_groups(query))
+			return true;
+	return false;
 }
 
 bool

@@ -45,6 +45,12 @@ extern int shape_input(Query *query);
 /* The name of the stream's event time, quoted as needed. */
 extern const char *shape_time_name(const Shape *shape);
 
+/* The level that this one reads; NULL: it reads the stream. */
+extern Query *shape_below(Query *level);
+
+/* The level that is so many below the top. */
+extern Query *shape_level(Query *query, int depth);
+
 /* The level that reads the stream. */
 extern Query *shape_stream_level(Query *query);
 

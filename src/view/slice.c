@@ -13,7 +13,6 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -88,13 +87,6 @@ slice_condition(Oid operator_oid, Expr *left, Expr *right)
 	return &condition->xpr;
 }
 
-Expr *
-null_like(const Node *expression)
-{
-	return (Expr *) makeNullConst(exprType(expression), exprTypmod(expression),
-								  exprCollation(expression));
-}
-
 /* "var >= from AND var <= to", added to the level's WHERE. */
 void
 slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to)
@@ -115,7 +107,7 @@ slice_add_bounds(Query *query, Var *var, Expr *from, Expr *to)
 			continue;
 		operator= get_opfamily_member(family, var->vartype, var->vartype, sides[i].strategy);
 		condition = slice_condition(operator, copyObject(&var->xpr), copyObject(sides[i].bound));
-		query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
+		add_condition(query, condition);
 	}
 }
 
@@ -223,166 +215,6 @@ slice_expose_time(Query *level, const Stream *stream)
 	SliceBounds unbounded = {0};
 
 	return bound_and_expose_input(level, stream, &unbounded);
-}
-
-RangeTblEntry *
-subquery_entry(Query *query, char *name)
-{
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List *names = NIL;
-	ListCell *cell;
-
-	foreach (cell, query->targetList)
-	{
-		TargetEntry *column = lfirst_node(TargetEntry, cell);
-
-		if (!column->resjunk)
-			names = lappend(names, makeString(column->resname ? column->resname : "?column?"));
-	}
-	entry->rtekind = RTE_SUBQUERY;
-	entry->subquery = query;
-	entry->eref = makeAlias(name, names);
-	entry->inFromCl = true;
-	return entry;
-}
-
-RangeTblEntry *
-table_entry(Oid relid)
-{
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List *names = NIL;
-	char *name;
-
-	for (AttrNumber i = 1; (name = get_attname(relid, i, true)) != NULL; i++)
-		names = lappend(names, makeString(name));
-	entry->rtekind = RTE_RELATION;
-	entry->relid = relid;
-	entry->relkind = RELKIND_RELATION;
-	entry->rellockmode = AccessShareLock;
-	entry->eref = makeAlias(get_rel_name(relid), names);
-	entry->inh = true;
-	entry->inFromCl = true;
-	return entry;
-}
-
-/* What the tuplestore is called in a query's environment; each query has one. */
-#define TUPLESTORE_NAME "tidemark_rows"
-
-RangeTblEntry *
-tuplestore_entry(TupleDesc columns, double rows)
-{
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List *names = NIL;
-
-	for (int i = 0; i < columns->natts; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
-
-		names = lappend(names, makeString(pstrdup(NameStr(column->attname))));
-		entry->coltypes = lappend_oid(entry->coltypes, column->atttypid);
-		entry->coltypmods = lappend_int(entry->coltypmods, column->atttypmod);
-		entry->colcollations = lappend_oid(entry->colcollations, column->attcollation);
-	}
-	entry->rtekind = RTE_NAMEDTUPLESTORE;
-	entry->enrname = TUPLESTORE_NAME;
-	entry->enrtuples = rows;
-	entry->eref = makeAlias(TUPLESTORE_NAME, names);
-	entry->inFromCl = true;
-	return entry;
-}
-
-QueryEnvironment *
-tuplestore_environment(Tuplestorestate *rows, TupleDesc columns)
-{
-	QueryEnvironment *environment = create_queryEnv();
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
-
-	relation->md.name = TUPLESTORE_NAME;
-	relation->md.tupdesc = columns;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = tuplestore_tuple_count(rows);
-	relation->reldata = rows;
-	register_ENR(environment, relation);
-	return environment;
-}
-
-void
-order_by(Query *query, AttrNumber column)
-{
-	TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, column - 1);
-	TypeCacheEntry *type =
-		lookup_type_cache(exprType((Node *) entry->expr), TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
-	SortGroupClause *order = makeNode(SortGroupClause);
-
-	entry->ressortgroupref = column;
-	order->tleSortGroupRef = column;
-	order->eqop = type->eq_opr;
-	order->sortop = type->lt_opr;
-	order->hashable = true;
-	query->sortClause = list_make1(order);
-}
-
-Query *
-select_from(RangeTblEntry *from, Query *like)
-{
-	Query *query = makeNode(Query);
-	RangeTblRef *reference = makeNode(RangeTblRef);
-	ListCell *cell;
-
-	foreach (cell, like->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (entry->resjunk)
-			continue;
-		query->targetList = lappend(
-			query->targetList,
-			makeTargetEntry((Expr *) makeVar(1, entry->resno, exprType((Node *) entry->expr),
-											 exprTypmod((Node *) entry->expr),
-											 exprCollation((Node *) entry->expr), 0),
-							entry->resno, entry->resname, false));
-	}
-	reference->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->querySource = QSRC_ORIGINAL;
-	query->canSetTag = true;
-	query->rtable = list_make1(from);
-	query->jointree = makeFromExpr(list_make1(reference), NULL);
-	return query;
-}
-
-Query *
-union_all(List *entries)
-{
-	Query *first = linitial_node(RangeTblEntry, entries)->subquery;
-	Query *query = select_from(linitial(entries), first);
-	Node *tree = (Node *) linitial(query->jointree->fromlist);
-	ListCell *cell;
-
-	for (int i = 2; i <= list_length(entries); i++)
-	{
-		SetOperationStmt *operation = makeNode(SetOperationStmt);
-		RangeTblRef *reference = makeNode(RangeTblRef);
-
-		query->rtable = lappend(query->rtable, list_nth(entries, i - 1));
-		reference->rtindex = i;
-		operation->op = SETOP_UNION;
-		operation->all = true;
-		operation->larg = tree;
-		operation->rarg = (Node *) reference;
-		foreach (cell, query->targetList)
-		{
-			Node *column = (Node *) lfirst_node(TargetEntry, cell)->expr;
-
-			operation->colTypes = lappend_oid(operation->colTypes, exprType(column));
-			operation->colTypmods = lappend_int(operation->colTypmods, exprTypmod(column));
-			operation->colCollations = lappend_oid(operation->colCollations, exprCollation(column));
-		}
-		tree = (Node *) operation;
-	}
-	query->jointree = makeFromExpr(NIL, NULL);
-	query->setOperations = tree;
-	return query;
 }
 
 Query *

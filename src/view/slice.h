@@ -9,6 +9,7 @@
 #include "tcop/dest.h"
 #include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
+#include "view/query_parts.h"
 #include "view/shape.h"
 
 /* The name of the event time in a slice whose query does not have it in its output. */
@@ -84,28 +85,6 @@ extern Query *slice_batch_query(Oid view, Shape *shape, Access *access);
 
 /* "left operator right", of types without collation. */
 extern Expr *slice_condition(Oid operator_oid, Expr *left, Expr *right);
-
-/* Null, of the expression's type. */
-extern Expr *null_like(const Node *expression);
-
-/* A query as an entry of another one's range table, with its columns but for those that sorting alone needs. */
-extern RangeTblEntry *subquery_entry(Query *query, char *name);
-
-/* A table of ours as an entry of a range table. */
-extern RangeTblEntry *table_entry(Oid relid);
-
-/* Rows in a tuplestore as an entry of a range table, about so many; and the environment that a query with this entry runs in. */
-extern RangeTblEntry *tuplestore_entry(TupleDesc columns, double rows);
-extern QueryEnvironment *tuplestore_environment(Tuplestorestate *rows, TupleDesc columns);
-
-/* ORDER BY this column of the query's output, in the default order of its type. */
-extern void order_by(Query *query, AttrNumber column);
-
-/* SELECT the columns that `like` returns FROM the entry, which has them in that order. */
-extern Query *select_from(RangeTblEntry *from, Query *like);
-
-/* The subqueries of these entries of a range table, two or more with columns of the same types, as one query: UNION ALL. */
-extern Query *union_all(List *entries);
 
 /* Does row security change what this rewritten query returns? */
 extern bool query_has_security_quals(Query *query);

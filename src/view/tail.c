@@ -34,15 +34,12 @@
 #include "access/table.h"
 #include "aggregate/planner.h"
 #include "aggregate/sliding.h"
-#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
-#include "parser/parsetree.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -83,12 +80,6 @@ typedef struct Replay
 } Replay;
 
 /* ---- the slice ------------------------------------------------------------------------------------ */
-
-static void
-add_condition(Query *query, Expr *condition)
-{
-	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) condition);
-}
 
 static bool
 has_lookahead(const Shape *shape)
@@ -205,26 +196,10 @@ int4_constant(int32 value)
 							  true);
 }
 
-static void
-add_target(Query *query, Expr *expression, char *name)
-{
-	int n = list_length(query->targetList) + 1;
-
-	query->targetList = lappend(query->targetList, makeTargetEntry(expression, n, name, false));
-}
-
-static Query *
-select_nothing_from(RangeTblEntry *entry)
-{
-	Query *nothing = makeNode(Query);
-
-	return select_from(entry, nothing);
-}
-
 static Expr *
-input_variable(Node *input, AttrNumber column)
+input_variable(const Node *input, AttrNumber column)
 {
-	return (Expr *) makeVar(1, column, exprType(input), exprTypmod(input), exprCollation(input), 0);
+	return (Expr *) variable_like(input, 1, column);
 }
 
 static void
@@ -276,19 +251,10 @@ newest_query(const Replay *replay)
 		over_window_input(replay->window, bms_make_singleton(OVER_TIME_COLUMN), end, NULL);
 	Query *query = select_nothing_from(subquery_entry(inputs, "inputs"));
 	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
-	Aggref *max = makeNode(Aggref);
 	CoalesceExpr *newest = makeNode(CoalesceExpr);
 
-	max->aggfnoid =
-		LookupFuncName(list_make2(makeString("pg_catalog"), makeString("max")), 1, &type, false);
-	max->aggtype = type;
-	max->aggargtypes = list_make1_oid(type);
-	max->args = list_make1(makeTargetEntry(time, 1, NULL, false));
-	max->aggkind = AGGKIND_NORMAL;
-	max->aggno = max->aggtransno = -1;
-	max->location = -1;
 	newest->coalescetype = type;
-	newest->args = list_make2(max, end);
+	newest->args = list_make2(builtin_aggregate("max", type, time), end);
 	newest->location = -1;
 	add_target(query, &newest->xpr, NEWEST);
 	query->hasAggs = true;
@@ -364,15 +330,10 @@ left_until(const Replay *replay, int64 length, int levels)
 static int
 count_levels(const OverWindow *window)
 {
-	Query *query = over_window_level(window);
-	int n = 1;
-	RangeTblEntry *input;
+	int n = 0;
 
-	while ((input = rt_fetch(shape_input(query), query->rtable))->rtekind == RTE_SUBQUERY)
-	{
-		query = input->subquery;
+	for (Query *level = over_window_level(window); level != NULL; level = shape_below(level))
 		n++;
-	}
 	return n;
 }
 
@@ -583,22 +544,13 @@ event_variable(const Query *events, AttrNumber column)
 {
 	Node *expression = (Node *) list_nth_node(TargetEntry, events->targetList, column - 1)->expr;
 
-	return makeVar(1, column, exprType(expression), exprTypmod(expression),
-				   exprCollation(expression), 0);
+	return variable_like(expression, 1, column);
 }
 
 static SortGroupClause *
-sort_clause(TargetEntry *entry, Oid equality)
+ascending(TargetEntry *entry, Oid equality)
 {
-	SortGroupClause *clause = makeNode(SortGroupClause);
-
-	if (entry->ressortgroupref == 0)
-		entry->ressortgroupref = entry->resno;
-	clause->tleSortGroupRef = entry->ressortgroupref;
-	clause->eqop = equality;
-	clause->sortop = get_ordering_op_for_equality_op(equality, true);
-	clause->hashable = true;
-	return clause;
+	return sort_clause(entry, equality, get_ordering_op_for_equality_op(equality, true));
 }
 
 /* The events' column of this input. */
@@ -621,7 +573,7 @@ further_order(const Replay *replay, Query *query, const OverFrame *frame)
 		TargetEntry *entry = event_input(query, column->column);
 		SortGroupClause *clause = copyObject(column->clause);
 
-		clause->tleSortGroupRef = sort_clause(entry, clause->eqop)->tleSortGroupRef;
+		clause->tleSortGroupRef = ascending(entry, clause->eqop)->tleSortGroupRef;
 		order = lappend(order, clause);
 	}
 	return order;
@@ -644,11 +596,11 @@ window_of_frame(const Replay *replay, Query *query, const OverFrame *frame)
 		OverKey *key = lfirst(cell);
 
 		clause->partitionClause = lappend(
-			clause->partitionClause, sort_clause(event_input(query, key->column), key->equality));
+			clause->partitionClause, ascending(event_input(query, key->column), key->equality));
 	}
 	clause->orderClause =
-		list_make2(sort_clause(at, lookup_type_cache(INT8OID, TYPECACHE_EQ_OPR)->eq_opr),
-				   sort_clause(op, Int4EqualOperator));
+		list_make2(ascending(at, lookup_type_cache(INT8OID, TYPECACHE_EQ_OPR)->eq_opr),
+				   ascending(op, Int4EqualOperator));
 	clause->orderClause = list_concat(clause->orderClause, further_order(replay, query, frame));
 	clause->frameOptions = FRAMEOPTION_DEFAULTS;
 	if (frame->by_row)
@@ -693,7 +645,6 @@ replay_call(const Query *events, const OverFunction *function, Index winref, int
 {
 	Oid types[] = {INT4OID,		  INT4OID,		   BOOLOID,		 BYTEAOID,
 				   ANYELEMENTOID, REGPROCEDUREOID, INT8ARRAYOID, ANYOID};
-	List *name = list_make2(makeString(TIDEMARK_SCHEMA), makeString("replay"));
 	WindowFunc *call = copyObject(function->call);
 	ListCell *cell;
 	List *arguments = NIL;
@@ -713,7 +664,7 @@ replay_call(const Query *events, const OverFunction *function, Index winref, int
 		arguments = lappend(arguments, event_variable(events, EVENT_INPUTS + lfirst_int(cell) - 1));
 	if (function->arguments == NIL)
 		arguments = lappend(arguments, makeBoolConst(true, false));
-	call->winfnoid = LookupFuncName(name, lengthof(types), types, false);
+	call->winfnoid = own_function("replay", lengthof(types), types);
 	call->args = arguments;
 	call->aggfilter = NULL;
 	call->winref = winref;

@@ -25,12 +25,12 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "view/query_parts.h"
 #include "view/tail_bounds.h"
 
 PG_FUNCTION_INFO_V1(tidemark_tail_start);
@@ -242,10 +242,8 @@ length_constant(int64 length)
 static Expr *
 call(char *name, int nargs, const Oid *types, Oid result, List *arguments)
 {
-	List *qualified = list_make2(makeString(TIDEMARK_SCHEMA), makeString(name));
-
-	return (Expr *) makeFuncExpr(LookupFuncName(qualified, nargs, types, false), result, arguments,
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return (Expr *) makeFuncExpr(own_function(name, nargs, types), result, arguments, InvalidOid,
+								 InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
 static Expr *
@@ -258,46 +256,45 @@ lookback_constant(const Lookback *lookback)
 							  IntervalPGetDatum(distance), false, false);
 }
 
+/* A bound of the view's tail: name(view, its materialised table, null of the event time's type, the rest). */
+static Expr *
+bound_call(char *name, const ContinuousView *view, Oid time_type, List *rest)
+{
+	Oid types[FUNC_MAX_ARGS] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID};
+	List *arguments = list_make3(relation_constant(view->relid), relation_constant(view->mat),
+								 makeNullConst(time_type, -1, InvalidOid));
+	int nargs = list_length(arguments);
+	ListCell *cell;
+
+	foreach (cell, rest)
+		types[nargs++] = exprType(lfirst(cell));
+	return call(name, nargs, types, time_type, list_concat(arguments, rest));
+}
+
 Expr *
 tail_start(const ContinuousView *view, Oid time_type, const Lookback *lookback)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID};
-
-	return call("tail_start", lengthof(types), types, time_type,
-				list_make4(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid), lookback_constant(lookback)));
+	return bound_call("tail_start", view, time_type, list_make1(lookback_constant(lookback)));
 }
 
 Expr *
 tail_slice_start(const ContinuousView *view, Oid time_type, const Lookback *lookback, int64 reach)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INTERVALOID, INT8OID};
-
-	return call("tail_slice_start", lengthof(types), types, time_type,
-				list_make5(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid), lookback_constant(lookback),
-						   length_constant(reach)));
+	return bound_call("tail_slice_start", view, time_type,
+					  list_make2(lookback_constant(lookback), length_constant(reach)));
 }
 
 Expr *
 tail_replay_start(const ContinuousView *view, Oid time_type, int64 length, int64 reach)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID, INT8OID};
-
-	return call("tail_replay_start", lengthof(types), types, time_type,
-				list_make5(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid), length_constant(length),
-						   length_constant(reach)));
+	return bound_call("tail_replay_start", view, time_type,
+					  list_make2(length_constant(length), length_constant(reach)));
 }
 
 Expr *
 tail_known_end(const ContinuousView *view, Oid time_type, int64 reach)
 {
-	Oid types[] = {REGCLASSOID, REGCLASSOID, ANYELEMENTOID, INT8OID};
-
-	return call("tail_known_end", lengthof(types), types, time_type,
-				list_make4(relation_constant(view->relid), relation_constant(view->mat),
-						   makeNullConst(time_type, -1, InvalidOid), length_constant(reach)));
+	return bound_call("tail_known_end", view, time_type, list_make1(length_constant(reach)));
 }
 
 Expr *

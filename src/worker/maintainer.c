@@ -14,18 +14,17 @@
  */
 #include "tidemark.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
+#include "sink/sink.h"
+#include "stream/ingest.h"
 #include "view/maintain.h"
 #include "worker/slots.h"
 #include "worker/worker.h"
@@ -156,9 +155,7 @@ read_catalogue(Maintainer *maintainer)
 	foreach (cell, maintainer->wanted)
 		((Wanted *) lfirst(cell))->wanted = false;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
+	catalog_begin_transaction();
 	if (SPI_execute("SELECT false, i.id, c.relname, i.stream::oid FROM tidemark.ingest i"
 					" JOIN pg_class c ON c.oid = i.topic WHERE NOT i.paused"
 					" UNION ALL SELECT true, s.id, c.relname, s.view::oid FROM tidemark.sink s"
@@ -178,9 +175,7 @@ read_catalogue(Maintainer *maintainer)
 		entry->relation = DatumGetObjectId(SPI_getbinval(row, desc, 4, &isnull));
 		entry->wanted = true;
 	}
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	catalog_end_transaction();
 	forget_unwanted(maintainer);
 	maintainer->catalogue_at = GetCurrentTimestamp();
 }
@@ -189,8 +184,6 @@ read_catalogue(Maintainer *maintainer)
 static void
 tell_no_room(Wanted *entry)
 {
-	Datum args[2];
-	Oid types[2] = {INT4OID, TEXTOID};
 	char *message = psprintf("no background worker is free: raise max_worker_processes (now %d)",
 							 max_worker_processes);
 
@@ -201,18 +194,7 @@ tell_no_room(Wanted *entry)
 						 entry->kind == WORKER_SINK ? "send to" : "ingest from", entry->name),
 				  errhint("Raise max_worker_processes (now %d) and restart the server.",
 						  max_worker_processes)));
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	args[0] = Int32GetDatum(entry->job);
-	args[1] = CStringGetTextDatum(message);
-	SPI_execute_with_args(psprintf("UPDATE tidemark.%s SET last_error = $2, last_error_at = now()"
-								   " WHERE id = $1",
-								   entry->kind == WORKER_SINK ? "sink" : "ingest"),
-						  2, types, args, NULL, false, 0);
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	(entry->kind == WORKER_SINK ? sink_record_error : ingest_record_error)(entry->job, message);
 }
 
 /* ---- starting and stopping ---- */

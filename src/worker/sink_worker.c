@@ -15,12 +15,10 @@
  */
 #include "tidemark.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "sink/sink.h"
@@ -96,13 +94,11 @@ has_news(Sink *sink)
 	Ticks frontier;
 	bool news;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	catalog_begin_transaction();
 	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
 	sink_check_rights(sink->view, sink->topic, sink->role);
 	news = feed_has_news(&sink->feed, &sink->position.feed, &frontier);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
 	return news;
 }
