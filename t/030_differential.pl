@@ -51,7 +51,8 @@ restart_after_crash = on
 timezone = 'America/New_York'
 });
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
+$node->safe_psql('postgres', q{CREATE EXTENSION tidemark;
+	CREATE SERVER nowhere FOREIGN DATA WRAPPER tidemark_kafka OPTIONS (bootstrap_servers '127.0.0.1:1')});
 
 open my $keep, '>', $kept or die "$kept: $!";
 $keep->autoflush;
@@ -130,6 +131,14 @@ sub quiescent_differences
 	return (@errors, grep { /\S/ } split /\n/, $session->{output});
 }
 
+sub log_differences
+{
+	my ($world, $title) = @_;
+	my $session = start_session("$title: log", $world->log_script);
+	my @errors = end_session($session);
+	return (@errors, grep { /\S/ } split /\n/, $session->{output});
+}
+
 # ---- rounds ---------------------------------------------------------------------------------------
 
 sub kill_server
@@ -186,7 +195,7 @@ sub run_round
 		my ($status, undef, $error) = $node->psql('postgres', $wait);
 		push @problems, "$title: $error" if $status;
 		$saved += $node->safe_psql('postgres', 'SELECT count(*) FROM tidemark.frontier WHERE saved IS NOT NULL');
-		push @problems, quiescent_differences($world, "$title, maintained");
+		push @problems, quiescent_differences($world, "$title, maintained"), log_differences($world, "$title, maintained");
 	}
 	return @problems;
 }
