@@ -74,6 +74,9 @@ extern bool sliding_wants_order(Oid function);
 /* Is it tidemark.session, which is of that kind, too? */
 extern bool sliding_is_session(Oid function);
 
+/* Why a session of event times of that type can't have this gap, and a hint (may be NULL). NULL: it can. */
+extern char *session_fault(Oid time_type, Datum gap, char **hint);
+
 extern Oid sliding_function(const SlidingAggregate *aggregate);
 
 /* What explain calls the method: "exact sum", "monotone deque", ... */

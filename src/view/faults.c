@@ -33,9 +33,10 @@ check_bin(Node *stride, Shape *shape)
 	if (constant == NULL)
 		return;
 	if (DatumGetIntervalP(constant->constvalue)->month != 0)
-		shape_refuse(shape, "date_bin has no windows of months or years",
-					 "A month has no fixed length; group by date_trunc('month', ...) for windows of "
-					 "months.");
+		shape_refuse(
+			shape, "date_bin has no windows of months or years",
+			"A month has no fixed length; group by date_trunc('month', ...) for windows of "
+			"months.");
 	else if (interval_length(DatumGetIntervalP(constant->constvalue), &length) && length <= 0)
 		shape_refuse(shape, "the length of date_bin's windows must be greater than zero", NULL);
 }
