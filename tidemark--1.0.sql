@@ -750,6 +750,31 @@ CREATE FUNCTION tidemark.session(event_time bigint, gap bigint) RETURNS bigint
 COMMENT ON FUNCTION tidemark.session(bigint, bigint) IS 'window function: when the row''s session began; a row that comes more than the gap after the one before it begins another';
 GRANT EXECUTE ON FUNCTION tidemark.session(bigint, bigint) TO PUBLIC;
 
+CREATE FUNCTION tidemark.joined_session(begins anyelement, gap bigint, ends anyelement) RETURNS anyelement
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_joined_session';
+COMMENT ON FUNCTION tidemark.joined_session(anyelement, bigint, anyelement) IS 'implementation of views with GROUP BY tidemark.session: to which session something belongs that lasts for a time, such as a session that there was';
+
+CREATE FUNCTION tidemark.first_step(internal, anyelement) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_first_step';
+COMMENT ON FUNCTION tidemark.first_step(internal, anyelement) IS 'implementation of tidemark.first: keeps the first value';
+CREATE FUNCTION tidemark.last_step(internal, anyelement) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_last_step';
+COMMENT ON FUNCTION tidemark.last_step(internal, anyelement) IS 'implementation of tidemark.last: keeps the last value';
+CREATE FUNCTION tidemark.first_result(internal, anyelement) RETURNS anyelement
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_first_result';
+COMMENT ON FUNCTION tidemark.first_result(internal, anyelement) IS 'implementation of tidemark.first and last: the value';
+
+CREATE AGGREGATE tidemark.first(anyelement) (
+    SFUNC = tidemark.first_step, STYPE = internal, FINALFUNC = tidemark.first_result, FINALFUNC_EXTRA
+);
+COMMENT ON AGGREGATE tidemark.first(anyelement) IS 'the value of the first row, also if it is null, in the order that ORDER BY says in the call; over a stream, else by event time';
+GRANT EXECUTE ON FUNCTION tidemark.first(anyelement) TO PUBLIC;
+CREATE AGGREGATE tidemark.last(anyelement) (
+    SFUNC = tidemark.last_step, STYPE = internal, FINALFUNC = tidemark.first_result, FINALFUNC_EXTRA
+);
+COMMENT ON AGGREGATE tidemark.last(anyelement) IS 'the value of the last row, also if it is null, in the order that ORDER BY says in the call; over a stream, else by event time';
+GRANT EXECUTE ON FUNCTION tidemark.last(anyelement) TO PUBLIC;
+
 CREATE FUNCTION tidemark.count_distinct_add(internal, anyelement) RETURNS internal
     AS 'MODULE_PATHNAME', 'tidemark_count_distinct_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION tidemark.count_distinct_add(internal, anyelement) IS 'implementation of count_distinct: adds a row';

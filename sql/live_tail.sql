@@ -327,3 +327,35 @@ SELECT * FROM tidemark.verify('numbered') UNION ALL SELECT * FROM tidemark.verif
 SET client_min_messages = warning;
 DROP TABLE hiding CASCADE;
 RESET client_min_messages;
+
+-- very many keys: saved states are taken of those that have rows in the tail, and of keys with nulls
+CREATE FUNCTION states_taken(query text, OUT taken bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+    nodes json[];
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, FORMAT json) ' || query INTO plan;
+    nodes := ARRAY[plan->0->'Plan'];
+    taken := 0;
+    WHILE cardinality(nodes) > 0 LOOP
+        IF nodes[1]->>'Alias' ~ '^states' THEN
+            taken := taken + (nodes[1]->>'Actual Rows')::numeric::bigint;
+        END IF;
+        nodes := nodes[2:] || ARRAY(SELECT json_array_elements(nodes[1]->'Plans'));
+    END LOOP;
+END
+$$;
+CREATE TABLE crowd (at timestamp NOT NULL, key int, part text, x float8);
+SELECT tidemark.create_stream('crowd', 'at', allowed_delay => '1 s');
+CREATE VIEW crowded AS SELECT at, key, part, sum(x) OVER (PARTITION BY key, part ORDER BY at RANGE INTERVAL '1 hour' PRECEDING) FROM crowd;
+SELECT tidemark.make_continuous('crowded');
+INSERT INTO crowd SELECT timestamp '2026-01-01' + i * interval '10 ms', nullif(i, 10), nullif(i % 1000, 20)::text, i / 3.0 FROM generate_series(1, 70000) i;
+SELECT wait_until_saved('crowded');
+INSERT INTO crowd SELECT timestamp '2026-01-01' + i * interval '10 ms', nullif(i % 1000, 10), nullif(i % 1000, 20)::text, i / 3.0 FROM generate_series(70001, 70050) i;
+SELECT pg_relation_size('tidemark_data.crowded_state') / 8192 > 1024 AS large;
+SELECT states_taken('SELECT * FROM crowded');
+SELECT * FROM crowded WHERE at >= timestamp '2026-01-01 00:11:39.99' AND (key IS NULL OR part IS NULL OR key < 3 OR key > 69999) ORDER BY at;
+SELECT * FROM tidemark.verify('crowded');
+SET client_min_messages = warning;
+DROP TABLE crowd CASCADE;
+RESET client_min_messages;

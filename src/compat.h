@@ -324,6 +324,23 @@ compat_set_direction(SortGroupClause *clause)
 #endif
 }
 
+/* The strategy of a comparison in a btree; 0: it is none. */
+static inline int
+compat_btree_strategy(Oid operator_oid)
+{
+	ListCell *cell;
+	int strategy = 0;
+
+#if PG_VERSION_NUM >= 180000
+	foreach (cell, get_op_index_interpretation(operator_oid))
+		strategy = ((OpIndexInterpretation *) lfirst(cell))->cmptype; /* numbered likewise */
+#else
+	foreach (cell, get_op_btree_interpretation(operator_oid))
+		strategy = ((OpBtreeInterpretation *) lfirst(cell))->strategy;
+#endif
+	return strategy;
+}
+
 /* Begins to look rows up by keys of an index. */
 static inline IndexScanDesc
 compat_index_beginscan(Relation rel, Relation index, Snapshot snapshot, int nkeys)

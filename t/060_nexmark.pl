@@ -17,6 +17,7 @@ my %method = (
 	q2 => 'rows',
 	q5 => 'slices',
 	q7 => 'keyed',
+	q11 => 'keyed',
 	q12 => 'groups',
 	q14 => 'rows',
 	q15 => 'groups',

@@ -386,7 +386,64 @@ sub random_group_aggregate
 		'sum(CASE WHEN b THEN f END)');
 
 	return ('percentile_disc(0.5) WITHIN GROUP (ORDER BY i)', '') if chance(0.05);
+	return (random_first($filter), '') if chance(0.1);
 	return (pick(@calls), $filter);
+}
+
+# The first or last value of a group; its order, if there is one, often leaves rows equal.
+sub random_first
+{
+	my ($filter) = @_;
+	my $value = pick('i', 'f', 'n', 'k2', 'id');
+	my $order = chance(0.3) ? '' : ' ORDER BY ' . random_order();
+
+	return "tidemark.first($value$order)$filter" if chance(0.4);
+	return "tidemark.last($value$order)$filter"  if chance(0.5);
+	return "(array_agg($value$order)$filter)[1]";
+}
+
+# An aggregate whose state is small.
+sub random_total
+{
+	my $number = pick('i', 'l', 'n', 'f', 'g');
+	my $filter = chance(0.2) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
+	my $call = pick('count(*)', "count($number)", ("sum($number)") x 3, "avg($number)", "min($number)", "max($number)", 'bool_and(b)', 'bit_or(i)',
+		'max(k2)', 'min(t)', 'stddev(f)', 'corr(f, l)', 'variance(n)', 'sum(CASE WHEN b THEN f END)');
+
+	return random_first($filter) if chance(0.25);
+	return chance(0.1) && $call ne 'min(t)' ? "coalesce(($call$filter)::text, 'none')" : "$call$filter";
+}
+
+# GROUP BY sessions, said by tidemark.session or as gaps and islands.
+sub sessions_query
+{
+	my ($stream, $source) = @_;
+	my @keys = grep { chance(0.4) } 'k1', 'k2', 'i % 3', 'coalesce(b, false)';
+	my $partition = @keys ? 'PARTITION BY ' . join(', ', map { "key$_" } 0 .. $#keys) . ' ' : '';
+	my $gap = pick(grep { !/month/ } @{ $stream->{distances} });
+	my @output = map { "key$_" } grep { chance(0.9) } 0 .. $#keys;
+	my $islands = chance(0.3);
+	my $inner = 'SELECT *' . join('', map { ", $keys[$_] AS key$_" } 0 .. $#keys) . " FROM $source" . (chance(0.25) ? ' WHERE ' . random_condition() : '');
+
+	$gap = "interval '$gap'" unless $stream->{type} eq 'bigint';
+	if ($islands)
+	{
+		my $over = "OVER (${partition}ORDER BY t)";
+		my $longer = $stream->{type} eq 'date' ? pick("t > before + $gap", "before < t - $gap") : pick("t - before > $gap", "before + $gap < t", "NOT t - before <= $gap");
+		my $number = pick("sum(CASE WHEN $longer THEN 1 ELSE 0 END)", "count(*) FILTER (WHERE before IS NULL OR $longer)", "sum(coalesce(($longer)::int, 1))");
+		$inner = "SELECT *, $number $over AS session FROM (SELECT *, lag(t) $over AS before FROM ($inner) keyed) gaps";
+		push @output, 'min(t) AS began';
+	}
+	else
+	{
+		$inner = "SELECT *, tidemark.session(t, $gap) OVER (${partition}ORDER BY t) AS session FROM ($inner) keyed";
+		push @output, 'session' if chance(0.8);
+		push @output, 'max(t) - session AS lasted' if chance(0.3);
+	}
+	push @output, map { random_total() . " AS a$_" } 1 .. between(1, 3);
+	my $query = 'SELECT ' . join(', ', @output) . " FROM ($inner) sessions GROUP BY " . join(', ', 'session', map { "key$_" } 0 .. $#keys);
+	$query .= ' HAVING count(*) > ' . between(1, 3) if chance(0.2);
+	return $query;
 }
 
 # GROUP BY without a window, or aggregates of the whole stream.
@@ -397,14 +454,7 @@ sub totals_query
 	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
 	my @output = map { "$keys[$_] AS key$_" } 0 .. $#keys;
 
-	for my $n (1 .. between(1, 4))
-	{
-		my $number = pick('i', 'l', 'n', 'f', 'g');
-		my $filter = chance(0.2) ? ' FILTER (WHERE ' . random_condition() . ')' : '';
-		my $call = pick('count(*)', "count($number)", ("sum($number)") x 3, "avg($number)", "min($number)", "max($number)", 'bool_and(b)', 'bit_or(i)',
-			'max(k2)', 'min(t)', 'stddev(f)', 'corr(f, l)', 'variance(n)', 'sum(CASE WHEN b THEN f END)');
-		push @output, chance(0.1) && $call ne 'min(t)' ? "coalesce(($call$filter)::text, 'none') AS a$n" : "$call$filter AS a$n";
-	}
+	push @output, map { random_total() . " AS a$_" } 1 .. between(1, 4);
 	my $query = 'SELECT ' . join(', ', @output) . " FROM $source$where" . (@keys ? ' GROUP BY ' . join(', ', @keys) : '');
 	$query .= ' HAVING count(*) > ' . between(1, 3) if chance(0.2);
 	return chance(0.2) ? "SELECT * FROM ($query) above WHERE a1 IS NOT NULL" : $query;
@@ -525,8 +575,10 @@ sub new_view
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
-		my $query = chance(0.3) && !$of_first_rows ? totals_query($source)
-		  : grouped_query($stream, chance(0.2) && !$of_first_rows ? first_rows($source) : $source);
+		my $query = $of_first_rows ? grouped_query($stream, $source)
+		  : chance(0.3) ? totals_query($source)
+		  : chance(0.3) ? sessions_query($stream, $source)
+		  : grouped_query($stream, chance(0.2) ? first_rows($source) : $source);
 		push @{ $self->{views} },
 		  { name => $name, stream => $stream, query => $query, continuous => chance(0.85), arrival => chance(0.3) };
 		return;

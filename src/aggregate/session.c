@@ -9,6 +9,9 @@
  * A row begins a session if it comes more than the gap after the row before it, or is the first. So what one needs to know of the rows
  * before is two event times, and rows of equal event time have the same result: it is the same as a PostgreSQL window function and as a method
  * of sliding.h. The frame doesn't matter. A row without event time is in no session.
+ *
+ * Views that group by sessions keep those that there were, and go on from them: to tidemark.joined_session, what comes lasts from one event
+ * time to another, as sessions do, or rows of which both are the same.
  */
 #include "tidemark.h"
 
@@ -59,6 +62,14 @@ session_fault(Oid time_type, Datum gap, char **hint)
 	return read_gap(time_type, gap, &ticks, hint);
 }
 
+bool
+session_gap(Oid time_type, Datum gap, int64 *ticks)
+{
+	char *hint;
+
+	return read_gap(time_type, gap, ticks, &hint) == NULL;
+}
+
 static int64
 gap_ticks(Oid time_type, Datum gap)
 {
@@ -72,15 +83,25 @@ gap_ticks(Oid time_type, Datum gap)
 	return ticks;
 }
 
-/* The next row; returns where its session begins. */
+/* The next event, which lasts from begin to end; returns where its session begins. */
+static Ticks
+next_event(Session *session, Ticks begin, Ticks end, int64 gap)
+{
+	if (!session->begun || begin > ticks_plus(session->last, gap))
+	{
+		session->start = begin;
+		session->last = end;
+	}
+	session->begun = true;
+	session->last = Max(session->last, end);
+	return session->start;
+}
+
+/* The next row. */
 static Ticks
 next_row(Session *session, Ticks time, int64 gap)
 {
-	if (!session->begun || time > ticks_plus(session->last, gap))
-		session->start = time;
-	session->begun = true;
-	session->last = time;
-	return session->start;
+	return next_event(session, time, time, gap);
 }
 
 /* ---------- as a window function ---------- */
@@ -109,6 +130,37 @@ tidemark_session(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(event_time_datum(
 		type, next_row(session, event_time_ticks(type, time), gap_ticks(type, gap))));
+}
+
+PG_FUNCTION_INFO_V1(tidemark_joined_session);
+
+/* joined_session(where an event begins, gap in ticks, where it ends): the events come by where they begin */
+Datum
+tidemark_joined_session(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Session *session;
+	bool isnull[3];
+	Datum begin;
+	Datum gap;
+	Datum end;
+
+	if (!WindowObjectIsValid(window))
+		elog(ERROR, "joined_session called in non-window context");
+	if (!event_time_type_ok(type))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tidemark.joined_session is for plans of continuous views")));
+	session = WinGetPartitionLocalMemory(window, sizeof(Session));
+	begin = WinGetFuncArgCurrent(window, 0, &isnull[0]);
+	gap = WinGetFuncArgCurrent(window, 1, &isnull[1]);
+	end = WinGetFuncArgCurrent(window, 2, &isnull[2]);
+	WinSetMarkPosition(window, WinGetCurrentPosition(window));
+	if (isnull[0] || isnull[1] || isnull[2])
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(
+		event_time_datum(type, next_event(session, event_time_ticks(type, begin),
+										  event_time_ticks(type, end), DatumGetInt64(gap))));
 }
 
 /* ---------- as a method ---------- */

@@ -26,6 +26,7 @@
  *     row number, rank row_number, rank, dense_rank            a count, and what the newest peers have
  *     session          tidemark.session                        two event times
  *     last rows        lag                                     the rows that it reaches
+ *     first by order   tidemark.first, last, that grow         the arguments of one row
  *
  * Any of them for aggregates over a frame in ROWS or GROUPS: besides, the frame's rows (counted_frame.c).
  *
@@ -67,6 +68,7 @@ static const PrepareMethod methods[] = {
 	row_numbers_prepare,
 	lag_prepare,
 	session_prepare,
+	first_by_order_prepare,
 };
 
 /* ---------- the choice ---------- */
@@ -85,7 +87,9 @@ check_types(const SlidingAggregate *call)
 						errmsg("function with OID %u does not exist", call->function)));
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	fits = call->nargs == form->pronargs && call->nargs <= FUNC_MAX_ARGS;
-	if (sliding_wants_order(call->function))
+	if (first_by_order_fits(call))
+		fits = true;
+	else if (sliding_wants_order(call->function))
 		fits = call->result_type == form->prorettype;
 	else if (fits)
 	{

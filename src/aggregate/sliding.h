@@ -71,11 +71,19 @@ extern SlidingAggregate *sliding_prepare_counted(Oid function, Oid collation, in
  */
 extern bool sliding_wants_order(Oid function);
 
+/*
+ * Is it tidemark.first or last? Over what only grows, these have an order as further arguments: a constant of type bigint[], with the operator,
+ * the collation and whether nulls are first (1) for each column; the columns; and columns by whose images rows are told apart in the end.
+ */
+extern bool sliding_is_first(Oid function);
+
 /* Is it tidemark.session, which is of that kind, too? */
 extern bool sliding_is_session(Oid function);
 
 /* Why a session of event times of that type can't have this gap, and a hint (may be NULL). NULL: it can. */
 extern char *session_fault(Oid time_type, Datum gap, char **hint);
+/* A session's gap in ticks; false: it is negative, has months, or is longer than can be said. */
+extern bool session_gap(Oid time_type, Datum gap, int64 *ticks);
 
 extern Oid sliding_function(const SlidingAggregate *aggregate);
 

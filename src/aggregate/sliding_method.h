@@ -71,6 +71,10 @@ extern SlidingAggregate *two_stacks_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *row_numbers_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *lag_prepare(const SlidingAggregate *call);
 extern SlidingAggregate *session_prepare(const SlidingAggregate *call);
+extern SlidingAggregate *first_by_order_prepare(const SlidingAggregate *call);
+
+/* Is it for tidemark.first or last with what its rows are ordered by as further arguments? */
+extern bool first_by_order_fits(const SlidingAggregate *call);
 
 /* inner: the aggregate over the rows in the frame; call: with what GROUPS are told apart by. */
 extern SlidingAggregate *counted_frame_prepare(const SlidingAggregate *call,

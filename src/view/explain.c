@@ -147,8 +147,9 @@ static const char *
 kept_text(const Keyed *keyed)
 {
 	if (keyed->groups)
-		return psprintf("the states of %d aggregate%s of each key", list_length(keyed->aggregates),
-						list_length(keyed->aggregates) == 1 ? "" : "s");
+		return psprintf("the states of %d aggregate%s of each %s", list_length(keyed->aggregates),
+						list_length(keyed->aggregates) == 1 ? "" : "s",
+						keyed->sessions ? "session" : "key");
 	switch (keyed->count)
 	{
 		case KEYED_RANK:

@@ -15,7 +15,7 @@
  * Which rows are kept must not be left open, or the view could not be equal to its batch query: keyed_order.c.
  *
  * A level with GROUP BY and no window of the event time is cut likewise. What it keeps of a key are states of aggregates:
- * keyed_groups.c, keyed_states.c.
+ * keyed_groups.c, keyed_states.c; of sessions, too: keyed_sessions.c.
  */
 #include "tidemark.h"
 
@@ -39,6 +39,7 @@
 #include "view/keyed_groups.h"
 #include "view/keyed_order.h"
 #include "view/keyed_rank.h"
+#include "view/keyed_sessions.h"
 #include "view/slice.h"
 
 /* ---- the level ---------------------------------------------------------------------------------- */
@@ -130,10 +131,13 @@ static void
 refuse_other_levels(const Keyed *keyed, Shape *shape)
 {
 	Query *level = keyed->query;
+	Query *sessions = keyed->groups ? keyed_sessions_level(shape_level(keyed->query, keyed->depth))
+									: NULL;
 
 	for (int depth = 0; level != NULL; level = shape_below(level), depth++)
 	{
-		if (depth != keyed->depth && keyed->groups && (has_windows(level) || level->distinctClause))
+		if (depth != keyed->depth && keyed->groups && level != sessions &&
+			(has_windows(level) || level->distinctClause))
 			shape_refuse(
 				shape,
 				"GROUP BY without a window of the event time can't have window functions, DISTINCT "
@@ -141,7 +145,7 @@ refuse_other_levels(const Keyed *keyed, Shape *shape)
 				NULL);
 		if (depth != keyed->depth && level->distinctClause)
 			shape_refuse(shape, "DISTINCT at several levels can't be maintained", NULL);
-		if (depth > keyed->depth && has_windows(level))
+		if (depth > keyed->depth && level != sessions && has_windows(level))
 			shape_refuse(
 				shape,
 				"rows of windows or of GROUP BY can't be kept by key (DISTINCT, DISTINCT ON, "
@@ -271,16 +275,21 @@ analyse_distinct(Keyed *keyed, Query *level, Shape *shape)
 		add_order(keyed, level, level->sortClause, level->distinctClause);
 }
 
-/* Sums of floats are the exact ones. */
+/* Sums of floats are the exact ones, in the query that states are kept for. */
 static void
-analyse_groups(Keyed *keyed, Query *query, Query *level, Shape *shape)
+analyse_groups(Keyed *keyed, Query *level, Shape *shape)
 {
 	keyed->limit = 1;
 	compat_flatten_groups(level);
-	aggregate_swap_exact_always(query);
-	add_keys(keyed, level, level->groupClause, shape);
+	keyed->query = copyObject(keyed->query);
+	level = shape_level(keyed->query, keyed->depth);
+	aggregate_swap_exact_always(keyed->query);
+	add_keys(keyed, level, keyed_sessions_keys(keyed, level, shape), shape);
 	if (shape->refusal == NULL)
 		keyed_groups_analyse(keyed, level, shape);
+	keyed->row_keys = keyed->keys;
+	if (shape->refusal == NULL && keyed->sessions)
+		keyed_sessions_cut(keyed, level, shape);
 }
 
 /* The columns that the level's output is made of besides keys and order. */
@@ -333,7 +342,7 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 		return NULL;
 	(void) inputs_add(&keyed->inputs, (Expr *) slice_expose_time(level, &shape->stream));
 	if (keyed->groups)
-		analyse_groups(keyed, query, level, shape);
+		analyse_groups(keyed, level, shape);
 	else if (level->distinctClause)
 		analyse_distinct(keyed, level, shape);
 	else
@@ -348,6 +357,7 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 		return NULL;
 	if (keyed->groups)
 		return keyed;
+	keyed->row_keys = keyed->keys;
 	if (keyed->count == KEYED_ROWS)
 		keyed_order_complete(keyed, level, call ? window_of(level, call) : NULL);
 	keyed->in_arrival_order = is_in_arrival_order(keyed);
@@ -427,6 +437,16 @@ keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source)
 
 /* ---- columns ------------------------------------------------------------------------------------ */
 
+Expr *
+keyed_equal(const KeyedColumn *key, Expr *left, Expr *right)
+{
+	OpExpr *equal = (OpExpr *) make_opclause(key->equality, BOOLOID, false, left, right, InvalidOid,
+											 exprCollation((Node *) left));
+
+	set_opfuncid(equal);
+	return &equal->xpr;
+}
+
 static bool
 is_nullable(Query *level, Node *expression)
 {
@@ -468,7 +488,7 @@ keyed_key_of_output(const Keyed *keyed, AttrNumber column)
 		expression = (Node *) get_tle_by_resno(level->targetList, var->varattno)->expr;
 	}
 	input = inputs_find(keyed->inputs, expression);
-	foreach (cell, keyed->keys)
+	foreach (cell, keyed->row_keys)
 		if (((KeyedColumn *) lfirst(cell))->column == input)
 			return lfirst(cell);
 	return NULL;

@@ -40,6 +40,12 @@ typedef struct Keyed
 	bool groups;
 	List *aggregates;	/* of KeyedAggregate */
 	bool under_windows; /* there are windows or GROUP BY above (keyed_windows.h) */
+
+	/* The groups are sessions (keyed_sessions.h). */
+	bool sessions;
+	AttrNumber session; /* the last key: where the session begins, which rows don't know */
+	List *row_keys;		/* the others; all, if there are no sessions */
+	int64 gap;			/* in ticks */
 } Keyed;
 
 #define KEYED_TIME_COLUMN 1
@@ -68,10 +74,13 @@ extern Query *keyed_output(const Keyed *keyed, RangeTblEntry *source);
 /* The same where each row of the source is known to be the only one of its key that is kept. */
 extern Query *keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source);
 
+/* "left = right", as the key compares them. */
+extern Expr *keyed_equal(const KeyedColumn *key, Expr *left, Expr *right);
+
 /* Can this input be null? */
 extern bool keyed_is_nullable(const Keyed *keyed, AttrNumber column);
 
-/* The key that this column of the query's output is, as it stands; NULL: none. */
+/* The key of rows that this column of the query's output is, as it stands; NULL: none. */
 extern const KeyedColumn *keyed_key_of_output(const Keyed *keyed, AttrNumber column);
 
 #endif

@@ -15,7 +15,11 @@
  * The second, simpler form is for the first row of each key by event time. "has" is a join by the key, which finds no nulls:
  * rows with a null in their key, if there can be any, stand aside.
  *
- * Of a view with GROUP BY, M has states of aggregates in the place of rows, which are told apart in the union (keyed_groups.c).
+ * Of a view with GROUP BY, M has states of aggregates in the place of rows, which are told apart in the union (keyed_groups.c). Where
+ * the groups are sessions, T's rows can go on the last one of their key only, and that only if it ended within the gap before them:
+ *
+ *     M's sessions that ended before that, as they are; the others without keys that T has, as they are;
+ *     and the query over the last session of each key that T has, if it is one of those others, UNION ALL T
  *
  * Where a view hides rows behind a barrier, it stands around each of the parts: M has rows that the levels above the keyed one may
  * leave out.
@@ -31,6 +35,7 @@
 #include "view/keyed_answer.h"
 #include "view/keyed_groups.h"
 #include "view/keyed_order.h"
+#include "view/keyed_sessions.h"
 #include "view/slice.h"
 #include "view/tail_bounds.h"
 
@@ -42,6 +47,9 @@ typedef struct Answer
 	bool nullable; /* can a key be null? */
 	bool
 		partly; /* M counts only as far as the frontier says: it may have rows of an earlier start */
+
+	AttrNumber
+		within; /* rows are compared by key and by this column, which has to be within the other one's session; 0: not so */
 } Answer;
 
 /* ---- sources ------------------------------------------------------------------------------------ */
@@ -107,9 +115,9 @@ keyed_union(List *queries)
 
 /* An input as a column of a query's only entry, seen from that many levels below. */
 static Var *
-input_variable(const Answer *answer, const KeyedColumn *key, int levels)
+input_variable(const Answer *answer, AttrNumber column, int levels)
 {
-	Var *variable = variable_like(list_nth(answer->keyed->inputs, key->column - 1), 1, key->column);
+	Var *variable = variable_like(list_nth(answer->keyed->inputs, column - 1), 1, column);
 
 	variable->varlevelsup = levels;
 	return variable;
@@ -120,7 +128,7 @@ is_null(const Answer *answer, const KeyedColumn *key, int levels)
 {
 	NullTest *test = makeNode(NullTest);
 
-	test->arg = (Expr *) input_variable(answer, key, levels);
+	test->arg = (Expr *) input_variable(answer, key->column, levels);
 	test->nulltesttype = IS_NULL;
 	test->location = -1;
 	return &test->xpr;
@@ -133,7 +141,7 @@ has_null_key(const Answer *answer)
 	List *conditions = NIL;
 	ListCell *cell;
 
-	foreach (cell, answer->keyed->keys)
+	foreach (cell, answer->keyed->row_keys)
 		conditions = lappend(conditions, is_null(answer, lfirst(cell), 0));
 	return list_length(conditions) == 1 ? linitial(conditions)
 										: makeBoolExpr(OR_EXPR, conditions, -1);
@@ -149,12 +157,10 @@ negated(Expr *condition)
 static Expr *
 has_same_key(const Answer *answer, const KeyedColumn *key, bool with_nulls)
 {
-	Var *here = input_variable(answer, key, 0);
-	Var *above = input_variable(answer, key, 1);
-	Expr *equal = make_opclause(key->equality, BOOLOID, false, &here->xpr, &above->xpr, InvalidOid,
-								exprCollation((Node *) here));
+	Var *here = input_variable(answer, key->column, 0);
+	Var *above = input_variable(answer, key->column, 1);
+	Expr *equal = keyed_equal(key, &here->xpr, &above->xpr);
 
-	set_opfuncid((OpExpr *) equal);
 	if (!with_nulls || !keyed_is_nullable(answer->keyed, key->column))
 		return equal;
 	return makeBoolExpr(
@@ -163,6 +169,22 @@ has_same_key(const Answer *answer, const KeyedColumn *key, bool with_nulls)
 				   makeBoolExpr(AND_EXPR,
 								list_make2(is_null(answer, key, 0), is_null(answer, key, 1)), -1)),
 		-1);
+}
+
+/* Is the row one level above within the session here? */
+static Expr *
+is_within(const Answer *answer)
+{
+	const Keyed *keyed = answer->keyed;
+	Oid less = lookup_type_cache(keyed->stream.time_type, TYPECACHE_LT_OPR)->lt_opr;
+	Expr *begin = (Expr *) input_variable(answer, keyed->session, 0);
+	Expr *end = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 0);
+	Expr *value = (Expr *) input_variable(answer, answer->within, 1);
+
+	return makeBoolExpr(AND_EXPR,
+						list_make2(negated(slice_condition(less, value, begin)),
+								   negated(slice_condition(less, end, copyObject(value)))),
+						-1);
 }
 
 /* EXISTS (SELECT FROM rows WHERE they have the same key), for a query over inputs. */
@@ -174,8 +196,10 @@ key_is_in(const Answer *answer, Query *rows, bool with_nulls)
 	Query *query = select_from(subquery_entry(rows, "others"), nothing);
 	ListCell *cell;
 
-	foreach (cell, answer->keyed->keys)
+	foreach (cell, answer->keyed->row_keys)
 		add_condition(query, has_same_key(answer, lfirst(cell), with_nulls));
+	if (answer->within)
+		add_condition(query, is_within(answer));
 	link->subLinkType = EXISTS_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
@@ -264,12 +288,45 @@ answer_by_keys(const Answer *answer)
 					  keyed_output(answer->keyed, keyed_union(touched)));
 }
 
+/* M's sessions that no row of T goes on. */
+static List *
+finished_sessions(const Answer *answer, Expr *open_from)
+{
+	Query *open = kept_rows(answer);
+	List *finished;
+
+	add_condition(open, keyed_sessions_ends(answer->keyed, open_from, false));
+	finished = list_make1(kept_rows(answer));
+	add_condition(linitial(finished), keyed_sessions_ends(answer->keyed, open_from, true));
+	if (answer->keyed->row_keys == NIL)
+		return finished;
+	if (!answer->nullable)
+		return lappend(finished, rows_by_key(answer, open, tail_rows(answer), false, false));
+	finished = lappend(finished, rows_by_key(answer, rows_by_null(answer, copyObject(open), false),
+											 tail_rows(answer), false, false));
+	return lappend(finished, rows_by_key(answer, rows_by_null(answer, open, true),
+										 tail_rows(answer), false, true));
+}
+
+/* The sessions that T's rows go on or begin, and the others. */
+static List *
+answer_sessions(const Answer *answer)
+{
+	const Keyed *keyed = answer->keyed;
+	Expr *open_from = tail_before(unknown_from(answer), keyed->gap);
+	List *last = keyed_sessions_last(keyed, answer->table, tail_rows(answer), open_from);
+
+	return list_make2(
+		keyed_output_of_kept(keyed, keyed_union(finished_sessions(answer, open_from))),
+		keyed_output(keyed, keyed_union(lappend(last, tail_rows(answer)))));
+}
+
 static bool
 has_nullable_key(const Keyed *keyed)
 {
 	ListCell *cell;
 
-	foreach (cell, keyed->keys)
+	foreach (cell, keyed->row_keys)
 		if (keyed_is_nullable(keyed, ((KeyedColumn *) lfirst(cell))->column))
 			return true;
 	return false;
@@ -281,12 +338,25 @@ keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others)
 	Answer answer = {.keyed = keyed};
 	List *queries;
 
-	if (keyed->keys == NIL)
+	if (keyed->row_keys == NIL)
 		return list_make1(rows);
 	queries = list_make1(rows_by_key(&answer, copyObject(rows), others, true, false));
 	if (has_nullable_key(keyed))
 		queries = lappend(queries, rows_by_null(&answer, rows, true));
 	return queries;
+}
+
+List *
+keyed_within(const Keyed *keyed, Query *rows, AttrNumber column, Query *sessions)
+{
+	Answer answer = {.keyed = keyed, .within = column};
+
+	if (!has_nullable_key(keyed))
+		return list_make1(rows_by_key(&answer, rows, sessions, true, false));
+	return list_make2(
+		rows_by_key(&answer, rows_by_null(&answer, copyObject(rows), false), copyObject(sessions),
+					true, false),
+		rows_by_key(&answer, rows_by_null(&answer, rows, true), sessions, true, true));
 }
 
 List *
@@ -297,6 +367,8 @@ keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
 
 	if (keyed->keys == NIL || few_keys)
 		return answer_together(&answer);
+	if (keyed->sessions)
+		return answer_sessions(&answer);
 	if (keyed->in_arrival_order && keyed->limit == 1)
 		return answer_first_rows(&answer);
 	return answer_by_keys(&answer);

@@ -16,6 +16,12 @@ extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool f
 /* Of rows with the inputs as their first columns, those with the keys of others, and perhaps more with nulls in their keys: a list of Query. */
 extern List *keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others);
 
+/*
+ * Of rows with the inputs as their first columns, those with the key of one of the sessions, which has them too, and a value of that column
+ * from where the session begins to its end: a list of Query.
+ */
+extern List *keyed_within(const Keyed *keyed, Query *rows, AttrNumber column, Query *sessions);
+
 /* The queries, with the same columns, as one entry of a range table. */
 extern RangeTblEntry *keyed_union(List *queries);
 /*

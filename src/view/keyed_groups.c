@@ -12,35 +12,39 @@
  * PostgreSQL's own aggregates would have given.
  *
  * An aggregate's state can be kept if sliding.h knows how to save it over a window that only grows; what holds all its rows, such as
- * array_agg, can't. Nor can DISTINCT and ORDER BY within a call.
+ * array_agg, can't. Nor can DISTINCT and ORDER BY within a call, but for first and last values (first_values.c), whose state is one row's.
  */
 #include "tidemark.h"
 
 #include "access/sysattr.h"
 #include "aggregate/planner.h"
-#include "aggregate/sliding.h"
+#include "aggregate/sliding_method.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/regproc.h"
 #include "utils/typcache.h"
+#include "view/first_values.h"
 #include "view/group_window.h"
 #include "view/inputs.h"
 #include "view/keyed_groups.h"
+#include "view/keyed_sessions.h"
 #include "view/slice.h"
 
 /* ---- the analysis ------------------------------------------------------------------------------- */
 
 static KeyedAggregate *
-find_aggregate(const Keyed *keyed, const Aggref *call)
+find_aggregate(const Keyed *keyed, const Node *node)
 {
 	ListCell *cell;
 
 	foreach (cell, keyed->aggregates)
-		if (equal(((KeyedAggregate *) lfirst(cell))->call, call))
+		if (equal(((KeyedAggregate *) lfirst(cell))->node, node))
 			return lfirst(cell);
 	return NULL;
 }
@@ -71,12 +75,14 @@ why_not_kept(const Aggref *call)
 }
 
 static void
-add_aggregate(Keyed *keyed, Aggref *call)
+add_aggregate(Keyed *keyed, Node *node, Aggref *call, Const *order)
 {
 	KeyedAggregate *aggregate = palloc0(sizeof(KeyedAggregate));
 	ListCell *cell;
 
+	aggregate->node = node;
 	aggregate->call = call;
+	aggregate->order = order;
 	foreach (cell, call->args)
 		aggregate->arguments =
 			lappend_int(aggregate->arguments,
@@ -87,12 +93,83 @@ add_aggregate(Keyed *keyed, Aggref *call)
 	keyed->aggregates = lappend(keyed->aggregates, aggregate);
 }
 
+/* Why the state of such a value can't be kept: NULL: it can. */
+static const char *
+why_not_first(const FirstValue *value)
+{
+	ListCell *cell;
+
+	if (list_length(value->columns) + 1 > FUNC_MAX_ARGS / 2)
+		return "its rows are ordered by too many columns";
+	foreach (cell, value->columns)
+	{
+		KeptType type;
+
+		kept_type_init(&type, exprType(lfirst(cell)));
+		if (!type.can_save)
+			return psprintf("type %s has no binary form", format_type_be(type.type));
+	}
+	return NULL;
+}
+
+/* Adds the first or last value that the node is. Returns why its state can't be kept; NULL: it can. */
+static const char *
+add_first_value(Keyed *keyed, Node *node, const Aggref *call)
+{
+	FirstValue value = first_value_of(call);
+	const char *why = why_not_first(&value);
+	Aggref *first;
+
+	if (why)
+		return why;
+	first = make_aggregate(value.function, exprType(node), exprCollation(node), call->inputcollid,
+						   value.columns);
+	first->aggfilter = call->aggfilter;
+	add_aggregate(keyed, node, first, value.order);
+	return NULL;
+}
+
 typedef struct CollectContext
 {
 	Keyed *keyed;
 	Shape *shape;
 	int nkeys; /* inputs that stand for themselves */
 } CollectContext;
+
+static const char *
+hint_for(const Aggref *call)
+{
+	if (call->aggfnoid == F_ARRAY_AGG_ANYNONARRAY)
+		return "Take one value, (array_agg(... ORDER BY ...))[1], or group by a window as well.";
+	if (call->aggdistinct && call->aggfnoid == F_COUNT_ANY)
+		return "Count the rows of a continuous view with SELECT DISTINCT, or group by a window as "
+			   "well.";
+	return "Group by a window as well, or choose another aggregate.";
+}
+
+/* False, with a refusal, if its state can't be kept. */
+static bool
+collect_aggregate(CollectContext *context, Node *node)
+{
+	Aggref *call = first_value_call(node);
+	const char *why;
+
+	if (call)
+		why = add_first_value(context->keyed, node, call);
+	else
+	{
+		call = castNode(Aggref, node);
+		why = why_not_kept(call);
+	}
+	if (why)
+		shape_refuse(context->shape,
+					 psprintf("%s by GROUP BY without a window can't be maintained: %s",
+							  format_procedure(call->aggfnoid), why),
+					 pstrdup(hint_for(call)));
+	else if (first_value_call(node) == NULL)
+		add_aggregate(context->keyed, node, call, NULL);
+	return why == NULL;
+}
 
 static bool
 collect_aggregates(Node *node, void *arg)
@@ -106,20 +183,8 @@ collect_aggregates(Node *node, void *arg)
 													   : inputs_find(context->keyed->inputs, node);
 	if (column > KEYED_TIME_COLUMN && column <= context->nkeys + KEYED_TIME_COLUMN)
 		return false;
-	if (IsA(node, Aggref))
-	{
-		Aggref *call = (Aggref *) node;
-		const char *why = why_not_kept(call);
-
-		if (why)
-			shape_refuse(context->shape,
-						 psprintf("%s by GROUP BY without a window can't be maintained: %s",
-								  format_procedure(call->aggfnoid), why),
-						 "Group by a window as well, or choose another aggregate.");
-		else if (find_aggregate(context->keyed, call) == NULL)
-			add_aggregate(context->keyed, call);
-		return why != NULL;
-	}
+	if (IsA(node, Aggref) || first_value_call(node))
+		return find_aggregate(context->keyed, node) == NULL && !collect_aggregate(context, node);
 	if (IsA(node, Var))
 	{
 		shape_refuse(context->shape,
@@ -159,8 +224,8 @@ input_variable(const Keyed *keyed, AttrNumber column)
 }
 
 /* Places of what events have behind the inputs. */
-static AttrNumber
-is_state_column(const Keyed *keyed)
+AttrNumber
+keyed_groups_is_state(const Keyed *keyed)
 {
 	return list_length(keyed->inputs) + 1;
 }
@@ -168,11 +233,11 @@ is_state_column(const Keyed *keyed)
 static AttrNumber
 saved_column(const Keyed *keyed, int number)
 {
-	return is_state_column(keyed) + 1 + number;
+	return keyed_groups_is_state(keyed) + 1 + number;
 }
 
-static AttrNumber
-place_column(const Keyed *keyed)
+AttrNumber
+keyed_groups_place(const Keyed *keyed)
 {
 	return saved_column(keyed, list_length(keyed->aggregates));
 }
@@ -180,7 +245,7 @@ place_column(const Keyed *keyed)
 static Expr *
 is_state(const Keyed *keyed)
 {
-	return (Expr *) makeVar(1, is_state_column(keyed), BOOLOID, -1, InvalidOid, 0);
+	return (Expr *) makeVar(1, keyed_groups_is_state(keyed), BOOLOID, -1, InvalidOid, 0);
 }
 
 static Expr *
@@ -268,7 +333,8 @@ keyed_groups_nothing(const Keyed *keyed)
 static RangeTblEntry *
 in_order(const Keyed *keyed, RangeTblEntry *events)
 {
-	Query *query = select_from(events, events->subquery);
+	RangeTblEntry *grouped = keyed->sessions ? keyed_sessions_assigned(keyed, events) : events;
+	Query *query = select_from(grouped, grouped->subquery);
 	TypeCacheEntry *type = lookup_type_cache(BOOLOID, TYPECACHE_EQ_OPR | TYPECACHE_GT_OPR);
 	ListCell *cell;
 
@@ -283,7 +349,7 @@ in_order(const Keyed *keyed, RangeTblEntry *events)
 	}
 	query->sortClause = lappend(
 		query->sortClause,
-		sort_clause(list_nth_node(TargetEntry, query->targetList, is_state_column(keyed) - 1),
+		sort_clause(list_nth_node(TargetEntry, query->targetList, keyed_groups_is_state(keyed) - 1),
 					type->eq_opr, type->gt_opr));
 	return subquery_entry(query, "events");
 }
@@ -309,6 +375,8 @@ function_arguments(const Keyed *keyed, const KeyedAggregate *aggregate, bool nul
 		Expr *input = input_variable(keyed, lfirst_int(cell));
 
 		arguments = lappend(arguments, nulls ? null_like((Node *) input) : input);
+		if (aggregate->order && list_length(arguments) == 1)
+			arguments = lappend(arguments, copyObject(aggregate->order));
 	}
 	return arguments ? arguments : list_make1(makeBoolConst(true, false));
 }
@@ -381,7 +449,7 @@ keyed_groups_accumulate(const Keyed *keyed, RangeTblEntry *events)
 {
 	Query *query = select_nothing_from(in_order(keyed, events));
 	Expr *time = input_variable(keyed, KEYED_TIME_COLUMN);
-	Expr *place = (Expr *) makeVar(1, place_column(keyed), TIDOID, -1, InvalidOid, 0);
+	Expr *place = (Expr *) makeVar(1, keyed_groups_place(keyed), TIDOID, -1, InvalidOid, 0);
 	Expr *is_row = makeBoolExpr(NOT_EXPR, list_make1(is_state(keyed)), -1);
 	ListCell *cell;
 
@@ -423,9 +491,9 @@ read_events(Node *node, void *arg)
 
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Aggref))
+	if (IsA(node, Aggref) || first_value_call(node))
 	{
-		KeyedAggregate *aggregate = find_aggregate(keyed, (Aggref *) node);
+		KeyedAggregate *aggregate = find_aggregate(keyed, node);
 
 		replacement = (Node *) (context->states ? result_of_state(keyed, aggregate)
 												: accumulation(keyed, aggregate, false));

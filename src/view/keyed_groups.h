@@ -10,8 +10,10 @@
 /* An aggregate of the level that groups. */
 typedef struct KeyedAggregate
 {
-	Aggref *call;
+	Node *node;		   /* in the level's expressions, which has its result */
+	Aggref *call;	   /* what is accumulated */
 	List *arguments;   /* int: columns of the inputs */
+	Const *order;	   /* of a first value, behind the first argument (first_values.h); else NULL */
 	AttrNumber filter; /* column of the inputs that says which rows count; 0: all */
 } KeyedAggregate;
 
@@ -27,6 +29,10 @@ extern TupleDesc keyed_groups_columns(const Keyed *keyed);
  */
 extern Query *keyed_groups_rows(const Keyed *keyed, Query *inputs);
 extern Query *keyed_groups_states(const Keyed *keyed, Oid mat, bool with_states);
+
+/* Columns of events behind the inputs. */
+extern AttrNumber keyed_groups_is_state(const Keyed *keyed);
+extern AttrNumber keyed_groups_place(const Keyed *keyed);
 
 /* One event that is nothing: of a query without keys, which has a row whatever is in the stream. */
 extern Query *keyed_groups_nothing(const Keyed *keyed);

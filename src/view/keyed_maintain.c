@@ -14,7 +14,8 @@
  * is taken in anew.
  *
  * Where the level groups, what is kept are states (keyed_states.c). Rows that were inserted are added to them where they are known
- * exactly (keyed_written.c), else the states of their keys are made anew; after anything else all states are.
+ * exactly (keyed_written.c), else the states of their keys are made anew; after anything else all states are. Sessions have a way of their own
+ * (keyed_sessions_late.c).
  *
  * An index on the event time serves to find kept rows at T. It is there where rows are not overtaken: elsewhere it would be
  * written with each row that takes the place of another, which without it touches no index.
@@ -34,6 +35,7 @@
 #include "view/keyed_groups.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_merge.h"
+#include "view/keyed_sessions_late.h"
 #include "view/keyed_states.h"
 #include "view/keyed_written.h"
 #include "view/keys.h"
@@ -79,9 +81,8 @@ keyed_create(Oid view, const char *label, const Keyed *keyed)
 
 /* ---- steps -------------------------------------------------------------------------------------- */
 
-/* The inputs with event times in [from, to]; TICKS_MIN, TICKS_MAX: unbounded. */
-static Query *
-inputs_between(const Keyed *keyed, Ticks from, Ticks to)
+Query *
+keyed_inputs_between(const Keyed *keyed, Ticks from, Ticks to)
 {
 	Oid type = keyed->stream.time_type;
 
@@ -95,18 +96,17 @@ keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks t
 	KeyedArrival arrival = {0};
 
 	if (keyed->groups)
-		return keyed_states_add(view, keyed, inputs_between(keyed, from, to));
-	return keyed_merge(view, keyed, inputs_between(keyed, from, to), &arrival, NULL);
+		return keyed_states_add(view, keyed, keyed_inputs_between(keyed, from, to));
+	return keyed_merge(view, keyed, keyed_inputs_between(keyed, from, to), &arrival, NULL);
 }
 
 /* ---- late rows ---------------------------------------------------------------------------------- */
 
-/* The inputs at these event times. */
-static Query *
-inputs_at(const Keyed *keyed, const Ticks *times, int n)
+Query *
+keyed_inputs_at(const Keyed *keyed, const Ticks *times, int n)
 {
 	Oid type = keyed->stream.time_type;
-	Query *input = inputs_between(keyed, times[0], times[n - 1]);
+	Query *input = keyed_inputs_between(keyed, times[0], times[n - 1]);
 	List *equality = keys_operator_name(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
 
 	add_condition(input, keys_any_of(linitial(keyed->inputs), equality, get_array_type(type),
@@ -121,7 +121,7 @@ merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, 
 {
 	KeyedArrival arrival = {.times = times, .ntimes = n};
 
-	return keyed_merge(view, keyed, inputs_at(keyed, times, n), &arrival, changes);
+	return keyed_merge(view, keyed, keyed_inputs_at(keyed, times, n), &arrival, changes);
 }
 
 /* The kept rows at these event times. */
@@ -192,7 +192,7 @@ merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int 
 		   KeyedChanges *changes)
 {
 	KeyedArrival arrival = {.keys = rows, .nkeys = n};
-	Query *input = inputs_between(keyed, TICKS_MIN, frontier);
+	Query *input = keyed_inputs_between(keyed, TICKS_MIN, frontier);
 	Relation rel = RelationIdGetRelation(view->mat);
 
 	restrict_to_keys(keyed, input, RelationGetDescr(rel), rows, n);
@@ -224,13 +224,13 @@ correct_states(const ContinuousView *view, const Keyed *keyed, const Ticks *time
 		keyed_written_anywhere(view);
 		return take_in_anew(view, keyed, frontier, NULL);
 	}
-	input = inputs_at(keyed, times, n);
+	input = keyed_inputs_at(keyed, times, n);
 	if (keyed_written_are_new(view, times, n) && keys_are_of_heaps(&keyed->stream))
 	{
 		keys_restrict_to_written(input);
 		return keyed_states_add(view, keyed, input);
 	}
-	return keyed_states_renew(view, keyed, inputs_between(keyed, TICKS_MIN, frontier), input);
+	return keyed_states_renew(view, keyed, keyed_inputs_between(keyed, TICKS_MIN, frontier), input);
 }
 
 int64
@@ -243,6 +243,8 @@ keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times
 		n--;
 	if (n == 0)
 		return 0;
+	if (keyed->sessions)
+		return keyed_sessions_correct(view, keyed, times, n, inserted, frontier);
 	if (keyed->groups)
 		return correct_states(view, keyed, times, n, inserted, frontier);
 	if (!inserted)

@@ -10,6 +10,10 @@
 /* Makes the table of the rows that a view keeps, named after it and label; its event time is column KEYED_TIME_COLUMN. */
 extern Oid keyed_create(Oid view, const char *label, const Keyed *keyed);
 
+/* The inputs with event times in [from, to] (TICKS_MIN, TICKS_MAX: unbounded), and at these times. */
+extern Query *keyed_inputs_between(const Keyed *keyed, Ticks from, Ticks to);
+extern Query *keyed_inputs_at(const Keyed *keyed, const Ticks *times, int n);
+
 /* Takes in the stream's rows with event times in [from, to], all that the table knows being before. Returns how many rows there are more. */
 extern int64 keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to);
 

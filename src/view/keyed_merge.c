@@ -22,6 +22,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "aggregate/images.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -68,13 +69,12 @@ typedef struct Comparison
 } Comparison;
 
 /* How to compare the columns that an order leaves open, by their images. */
-typedef struct Images
+typedef struct Ties
 {
 	int n;
 	AttrNumber *columns;
-	TupleDesc record;
-	FmgrInfo compare;
-} Images;
+	Images images;
+} Ties;
 
 typedef struct Merge
 {
@@ -99,7 +99,7 @@ typedef struct Merge
 
 	Comparison keys;
 	Comparison order;
-	Images images;
+	Ties ties;
 
 	MemoryContext context; /* of the whole merge */
 	MemoryContext group;   /* of the rows of the current key */
@@ -166,40 +166,48 @@ compare_keys(const void *left, const void *right, void *arg)
 	return compare_by(&((Merge *) arg)->keys, left, right);
 }
 
-static Images
-make_images(const Keyed *keyed)
+static Ties
+make_ties(const Keyed *keyed)
 {
-	Images images = {.n = list_length(keyed->ties)};
+	Ties ties = {.n = list_length(keyed->ties)};
+	Oid types[MaxTupleAttributeNumber];
+	Oid collations[MaxTupleAttributeNumber];
 	ListCell *cell;
 
-	images.columns = palloc(sizeof(AttrNumber) * (images.n + 1));
-	images.record = CreateTemplateTupleDesc(images.n);
+	ties.columns = palloc(sizeof(AttrNumber) * (ties.n + 1));
 	foreach (cell, keyed->ties)
 	{
 		int i = foreach_current_index(cell);
 		Node *input = list_nth(keyed->inputs, lfirst_int(cell) - 1);
 
-		images.columns[i] = lfirst_int(cell);
-		TupleDescInitEntry(images.record, i + 1, NULL, exprType(input), exprTypmod(input), 0);
-		TupleDescInitEntryCollation(images.record, i + 1, exprCollation(input));
+		ties.columns[i] = lfirst_int(cell);
+		types[i] = exprType(input);
+		collations[i] = exprCollation(input);
 	}
-	images.record = BlessTupleDesc(images.record);
-	fmgr_info(F_BTRECORDIMAGECMP, &images.compare);
-	return images;
+	ties.images = images_of_types(ties.n, types, collations);
+	return ties;
 }
 
-static Datum
-image_of(const Images *images, const Row *row)
+/* The row's columns that are compared by their images. */
+static void
+tied_columns(const Ties *ties, const Row *row, Datum *values, bool *nulls)
 {
-	Datum values[MaxTupleAttributeNumber];
-	bool nulls[MaxTupleAttributeNumber];
-
-	for (int i = 0; i < images->n; i++)
+	for (int i = 0; i < ties->n; i++)
 	{
-		values[i] = row->values[images->columns[i] - 1];
-		nulls[i] = row->nulls[images->columns[i] - 1];
+		values[i] = row->values[ties->columns[i] - 1];
+		nulls[i] = row->nulls[ties->columns[i] - 1];
 	}
-	return HeapTupleGetDatum(heap_form_tuple(images->record, values, nulls));
+}
+
+static int
+compare_ties(Ties *ties, const Row *a, const Row *b)
+{
+	Datum values[2][MaxTupleAttributeNumber];
+	bool nulls[2][MaxTupleAttributeNumber];
+
+	tied_columns(ties, a, values[0], nulls[0]);
+	tied_columns(ties, b, values[1], nulls[1]);
+	return images_compare(&ties->images, values[0], nulls[0], values[1], nulls[1]);
 }
 
 /* In the whole order. */
@@ -211,9 +219,8 @@ compare_rows(const void *left, const void *right, void *arg)
 	Merge *self = arg;
 	int result = compare_by(&self->order, a, b);
 
-	if (result == 0 && self->images.n > 0)
-		result = DatumGetInt32(FunctionCall2(&self->images.compare, image_of(&self->images, a),
-											 image_of(&self->images, b)));
+	if (result == 0 && self->ties.n > 0)
+		result = compare_ties(&self->ties, a, b);
 	return result;
 }
 
@@ -683,7 +690,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 								 slot->tts_isnull) == 0;
 	}
 	self->last_rank = rank_behind(self->keyed->count, self->coming.n, self->last_rank, is_peer);
-	if (self->last_rank <= self->keyed->limit || (is_peer && self->images.n > 0))
+	if (self->last_rank <= self->keyed->limit || (is_peer && self->ties.n > 0))
 		copy_row(self, &self->coming, slot, false);
 	return true;
 }
@@ -716,7 +723,7 @@ start_receiver(DestReceiver *receiver, int operation, TupleDesc type)
 	self->pool = make_rows();
 	self->keys = make_comparison(self->keyed, self->keyed->keys);
 	self->order = make_comparison(self->keyed, self->keyed->order);
-	self->images = make_images(self->keyed);
+	self->ties = make_ties(self->keyed);
 
 	self->rel = table_open(self->mat, RowExclusiveLock);
 	self->stored_slot = table_slot_create(self->rel, NULL);

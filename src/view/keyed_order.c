@@ -30,6 +30,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
+#include "view/first_values.h"
 #include "view/inputs.h"
 #include "view/keyed_order.h"
 #include "view/slice.h"
@@ -86,24 +87,22 @@ open_columns(const Keyed *keyed)
 
 /* ---- clauses ------------------------------------------------------------------------------------ */
 
-/* ORDER BY the expression, as a further item of the clauses. */
-static SortGroupClause *
-add_item(Query *level, List **clauses, Expr *expression, Oid equality, Oid ordering)
+SortGroupClause *
+keyed_order_add(List **targets, List **clauses, Expr *expression, Oid equality, Oid ordering)
 {
 	SortGroupClause *item = makeNode(SortGroupClause);
 	TargetEntry *entry = NULL;
 	ListCell *cell;
 
-	foreach (cell, level->targetList)
+	foreach (cell, *targets)
 		if (equal(lfirst_node(TargetEntry, cell)->expr, expression))
 			entry = lfirst_node(TargetEntry, cell);
 	if (entry == NULL)
 	{
-		entry =
-			makeTargetEntry(copyObject(expression), list_length(level->targetList) + 1, NULL, true);
-		level->targetList = lappend(level->targetList, entry);
+		entry = makeTargetEntry(copyObject(expression), list_length(*targets) + 1, NULL, true);
+		*targets = lappend(*targets, entry);
 	}
-	item->tleSortGroupRef = assignSortGroupRef(entry, level->targetList);
+	item->tleSortGroupRef = assignSortGroupRef(entry, *targets);
 	item->eqop = equality;
 	item->sortop = ordering;
 	compat_set_direction(item);
@@ -132,23 +131,35 @@ record_operator(char *name)
 							RECORDOID);
 }
 
-/* ORDER BY the images of what is left open; inputs: these columns as expressions over the level's FROM. */
-static void
-order_by_images(const Keyed *keyed, const List *inputs, Query *level, List **clauses)
+void
+keyed_order_add_images(List **targets, List **clauses, const List *expressions)
 {
 	RowExpr *row = makeNode(RowExpr);
 	ListCell *cell;
 
-	foreach (cell, keyed->ties)
+	foreach (cell, expressions)
 	{
-		row->args = lappend(row->args, copyObject(list_nth(inputs, lfirst_int(cell) - 1)));
+		row->args = lappend(row->args, copyObject(lfirst(cell)));
 		row->colnames =
 			lappend(row->colnames, makeString(psprintf("f%d", foreach_current_index(cell) + 1)));
 	}
 	row->row_typeid = RECORDOID;
 	row->row_format = COERCE_EXPLICIT_CALL;
 	row->location = -1;
-	(void) add_item(level, clauses, &row->xpr, record_operator("*="), record_operator("*<"));
+	(void) keyed_order_add(targets, clauses, &row->xpr, record_operator("*="),
+						   record_operator("*<"));
+}
+
+/* ORDER BY the images of what is left open; inputs: these columns as expressions over the level's FROM. */
+static void
+order_by_images(const Keyed *keyed, const List *inputs, Query *level, List **clauses)
+{
+	List *columns = NIL;
+	ListCell *cell;
+
+	foreach (cell, keyed->ties)
+		columns = lappend(columns, list_nth(inputs, lfirst_int(cell) - 1));
+	keyed_order_add_images(&level->targetList, clauses, columns);
 }
 
 /* DISTINCT without ON, whose rows may be equal and yet differ, says what it is distinct on. */
@@ -229,8 +240,8 @@ keyed_order_complete(Keyed *keyed, Query *level, WindowClause *window)
 
 		keyed->order = lappend(keyed->order, time);
 		if (clauses)
-			(void) add_item(level, clauses, linitial(keyed->inputs), time->equality,
-							time->ordering);
+			(void) keyed_order_add(&level->targetList, clauses, linitial(keyed->inputs),
+								   time->equality, time->ordering);
 	}
 	keyed->ties = open_columns(keyed);
 	if (clauses && keyed->ties != NIL)
@@ -249,9 +260,9 @@ keyed_order_first_rows(const Keyed *keyed, RangeTblEntry *source)
 	foreach (cell, keyed->keys)
 	{
 		const KeyedColumn *key = lfirst(cell);
-		SortGroupClause *item = add_item(query, &query->sortClause,
-										 list_nth(columns, key->column - 1), key->equality,
-										 key->ordering);
+		SortGroupClause *item = keyed_order_add(&query->targetList, &query->sortClause,
+												list_nth(columns, key->column - 1), key->equality,
+												key->ordering);
 
 		query->distinctClause = lappend(query->distinctClause, copyObject(item));
 	}
@@ -259,8 +270,8 @@ keyed_order_first_rows(const Keyed *keyed, RangeTblEntry *source)
 	{
 		const KeyedColumn *column = lfirst(cell);
 
-		add_item(query, &query->sortClause, list_nth(columns, column->column - 1), column->equality,
-				 column->ordering)
+		keyed_order_add(&query->targetList, &query->sortClause,
+						list_nth(columns, column->column - 1), column->equality, column->ordering)
 			->nulls_first = column->nulls_first;
 	}
 	if (keyed->ties != NIL)
@@ -277,16 +288,18 @@ keyed_order_is_completion(const Expr *expression)
 
 /* ---- batch queries ------------------------------------------------------------------------------ */
 
-/* Quickly: may this query, level by level down one input, be a keyed one? */
+/* Quickly: may this query, level by level down one input, be one that keeps rows by key, or has first values of groups? */
 static bool
-may_be_keyed(Query *query)
+may_leave_open(Query *query)
 {
 	for (;;)
 	{
 		RangeTblEntry *input;
 
-		if (query->commandType != CMD_SELECT || query->setOperations || query->hasAggs)
+		if (query->commandType != CMD_SELECT || query->setOperations)
 			return false;
+		if (query->hasAggs)
+			return first_values_are_in(query);
 		if (query->distinctClause || query->hasWindowFuncs)
 			return true;
 		if (query->jointree->fromlist == NIL)
@@ -307,13 +320,13 @@ complete_walker(Node *node, void *context)
 		return false;
 	if (!IsA(node, Query))
 		return expression_tree_walker(node, complete_walker, context);
-	if (may_be_keyed((Query *) node))
+	if (may_leave_open((Query *) node))
 	{
 		Query *copy = copyObject((Query *) node);
 		Shape shape;
 
 		shape_of_query(copy, &shape);
-		if (shape.keyed)
+		if ((shape.keyed && !shape.keyed->groups) || (shape.completed && shape.refusal == NULL))
 		{
 			memcpy(node, copy, sizeof(Query));
 			return false;

@@ -12,6 +12,11 @@
  */
 extern void keyed_order_complete(Keyed *keyed, Query *level, WindowClause *window);
 
+/* ORDER BY the expression, or the images of some, as a further item of the clauses, which are over the targets. */
+extern SortGroupClause *keyed_order_add(List **targets, List **clauses, Expr *expression,
+										Oid equality, Oid ordering);
+extern void keyed_order_add_images(List **targets, List **clauses, const List *expressions);
+
 /* Is the expression what an order was completed with? */
 extern bool keyed_order_is_completion(const Expr *expression);
 

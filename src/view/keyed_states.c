@@ -4,7 +4,8 @@
  *   SELECT keys, accumulate(...), place FROM (states of the keys of the rows that come UNION ALL these rows) GROUP BY keys
  *
  * One query (keyed_groups.c) gives the new state of each key that has rows, and where the old one is stored: that row is updated,
- * mostly within its page and without touching the index (HOT); a new key's is inserted. A step reads the states of its keys only.
+ * mostly within its page and without touching the index (HOT); a new key's is inserted. A step reads the states of its keys only; of
+ * sessions, of each key the last one's.
  *
  * A state can't tell whether it has taken in a row already. So each row must come once; where that can't be had, the states of its
  * key, and of those of other rows that come, are made anew from all rows of these keys.
@@ -22,6 +23,7 @@
 #include "utils/snapmgr.h"
 #include "view/keyed_answer.h"
 #include "view/keyed_groups.h"
+#include "view/keyed_sessions.h"
 #include "view/keyed_states.h"
 #include "view/materialised.h"
 #include "view/slice.h"
@@ -107,9 +109,8 @@ run(DestReceiver *inserts, void *arg)
 	materialised_run(&self->receiver, self->query);
 }
 
-/* Writes the states that come of the events; returns how many keys there are more. */
-static int64
-write_states(const ContinuousView *view, const Keyed *keyed, List *events)
+int64
+keyed_states_write(const ContinuousView *view, const Keyed *keyed, List *events)
 {
 	States self = {.receiver = {.receiveSlot = receive_row,
 								.rStartup = start_receiver,
@@ -126,11 +127,13 @@ int64
 keyed_states_add(const ContinuousView *view, const Keyed *keyed, Query *input)
 {
 	Query *rows = keyed_groups_rows(keyed, copyObject(input));
-	Query *states = keyed_groups_states(keyed, view->mat, true);
+	List *states;
 
-	return write_states(
-		view, keyed,
-		lcons(rows, keyed_with_keys_of(keyed, states, keyed_groups_rows(keyed, input))));
+	input = keyed_groups_rows(keyed, input);
+	states = keyed->sessions
+				 ? keyed_sessions_last(keyed, view->mat, input, NULL)
+				 : keyed_with_keys_of(keyed, keyed_groups_states(keyed, view->mat, true), input);
+	return keyed_states_write(view, keyed, lcons(rows, states));
 }
 
 int64
@@ -140,7 +143,7 @@ keyed_states_renew(const ContinuousView *view, const Keyed *keyed, Query *input,
 	Query *states = keyed_groups_states(keyed, view->mat, false);
 
 	changed = keyed_groups_rows(keyed, changed);
-	return write_states(view, keyed,
-						list_concat(keyed_with_keys_of(keyed, rows, copyObject(changed)),
-									keyed_with_keys_of(keyed, states, changed)));
+	return keyed_states_write(view, keyed,
+							  list_concat(keyed_with_keys_of(keyed, rows, copyObject(changed)),
+										  keyed_with_keys_of(keyed, states, changed)));
 }

@@ -7,6 +7,12 @@
 #include "catalog.h"
 #include "view/keyed.h"
 
+/*
+ * Writes the states that come of events (keyed_groups.h), each for its key: in the place of the one that is among them. Returns how many keys
+ * there are more.
+ */
+extern int64 keyed_states_write(const ContinuousView *view, const Keyed *keyed, List *events);
+
 /* Adds rows of keyed_input to the states. Returns how many keys there are more. Needs the active snapshot. */
 extern int64 keyed_states_add(const ContinuousView *view, const Keyed *keyed, Query *input);
 

@@ -100,19 +100,6 @@ find_unpartitioned(Node *node, void *arg)
 	return context->clause == NULL;
 }
 
-/* An expression over a subquery's columns, as one over the subquery's input. */
-static Node *
-through_subquery(Node *node, void *subquery)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-		return copyObject(
-			(Node *) get_tle_by_resno(((Query *) subquery)->targetList, ((Var *) node)->varattno)
-				->expr);
-	return expression_tree_mutator(node, through_subquery, subquery);
-}
-
 /*
  * The expression over the level's input, as one over the stream's columns; NULL if there is a window that is not
  * partitioned by it. *clause is set if there is one that is.
@@ -148,8 +135,8 @@ trace_key(Query *level, Expr *expression, SortGroupClause **clause)
 	if (!IsA(expression, Var) &&
 		(shape_has_windows(input->subquery) || shape_has_groups(input->subquery)))
 		return NULL;
-	return trace_key(input->subquery,
-					 (Expr *) through_subquery((Node *) expression, input->subquery), clause);
+	return trace_key(input->subquery, (Expr *) shape_expression_below(level, (Node *) expression),
+					 clause);
 }
 
 static bool

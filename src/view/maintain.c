@@ -446,6 +446,8 @@ attend(Progress *progress, MemoryContext worker_context)
 		/* not only before steps: where windows are long there are none for long, and each look reads what is not summarized */
 		if (progress->phase == PHASE_IDLE && progress->move.reached.greatest > greatest)
 			summarize(progress->move.stream);
+		if (progress->phase == PHASE_IDLE)
+			step_save_unsaved(progress->move.stream);
 	}
 	if (progress->phase == PHASE_WAITING)
 		check_writers(progress);

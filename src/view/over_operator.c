@@ -58,13 +58,19 @@
 #define MEASURE_ROWS 50000
 
 /*
- * Saving: so many keys in so many bytes are always saved; else after so many rows for each key, and a row for so many bytes. After a
- * state that is too large, so many rows later again.
+ * Saving: so many keys in so many bytes are always saved; else after so many rows for each key, and a row for so many bytes, or
+ * when so many times as long has gone by as it takes: views that move, and that rest. After a state that is too large, so many rows
+ * later again.
  */
 #define ALWAYS_SAVED 200
 #define ALWAYS_SAVED_BYTES (64 * 1024)
 #define ROWS_PER_SAVED_KEY 4
 #define SAVED_BYTES_PER_ROW 256
+#define PAUSE_MOVING 20
+#define PAUSE_RESTING 4
+
+/* What saving a key takes before it has been measured, us. */
+#define KEY_US 20
 #define TOO_LARGE_ROWS 1000000
 
 /* How long a view whose states need too much memory goes on by slices before it is tried again, ms. */
@@ -93,6 +99,8 @@ typedef struct Operator
 	List *tables;
 	Oid *filenodes;
 	int64 unsaved_rows; /* that moved since */
+	TimestampTz saved_at;
+	double key_us; /* that saving took, for each key */
 
 	/* The contents of the catalogue for which the states are right. */
 	Ticks frontier;
@@ -183,6 +191,8 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 	op->mat = view->mat;
 	op->window = over_window_of_view(view->relid, batch, shape, &has_windows, &op->why);
 	op->corrections = -1;
+	op->saved_at = GetCurrentTimestamp();
+	op->key_us = KEY_US;
 	if (op->window)
 	{
 		op->states =
@@ -892,26 +902,36 @@ produce(DestReceiver *receiver, void *arg)
 
 /* ---- saving ------------------------------------------------------------------------------------- */
 
-/*
- * Saving costs about as much as some rows for each key that changed; it is done when there have been as many rows. Until then
- * whoever reads the view reads those rows.
- */
-static bool
-saving_pays(const Operator *op)
+/* Keys whose states have changed since they were saved. */
+static int64
+changed_keys(const Operator *op)
 {
 	int64 changed = 0;
+
+	for (int i = 0; i < op->nframes; i++)
+		changed += over_keys_changed(op->keys[i]);
+	return changed;
+}
+
+/*
+ * Saving costs about as much as some rows for each key that changed; it is done when there have been as many rows, or when it is little beside
+ * the time that has gone by. Until then whoever reads the view reads those rows.
+ */
+static bool
+saving_pays(const Operator *op, int pause)
+{
+	int64 changed = changed_keys(op);
 	int64 bytes = 0;
 
 	if (list_length(op->tables) != op->nframes || op->unsaved_rows < 0)
 		return false;
 	for (int i = 0; i < op->nframes; i++)
-	{
-		changed += over_keys_changed(op->keys[i]);
 		bytes += over_keys_unsaved_bytes(op->keys[i]);
-	}
 	if (changed <= ALWAYS_SAVED && bytes <= ALWAYS_SAVED_BYTES)
 		return true;
-	return op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY + bytes / SAVED_BYTES_PER_ROW;
+	if (op->unsaved_rows >= changed * ROWS_PER_SAVED_KEY + bytes / SAVED_BYTES_PER_ROW)
+		return true;
+	return GetCurrentTimestamp() - op->saved_at >= changed * op->key_us * pause;
 }
 
 /* Writes the states at `to` to the view's tables, with the rights of its owner: indexes may call functions of his. */
@@ -919,6 +939,8 @@ static void
 save_states(Operator *op, Ticks to)
 {
 	RoleSession session = role_begin(relation_owner(op->relid));
+	TimestampTz begin = GetCurrentTimestamp();
+	int64 changed = changed_keys(op);
 	bool saved = true;
 
 	for (int i = 0; i < op->nframes && saved; i++)
@@ -928,6 +950,41 @@ save_states(Operator *op, Ticks to)
 	materialised_saved(op->relid, saved ? to : TICKS_MIN);
 	/* one that is too large is so again soon */
 	op->unsaved_rows = saved ? 0 : -TOO_LARGE_ROWS;
+	op->saved_at = GetCurrentTimestamp();
+	if (changed > ALWAYS_SAVED)
+		op->key_us = (double) (op->saved_at - begin) / changed;
+}
+
+List *
+over_operator_unsaved(Oid stream)
+{
+	List *views = NIL;
+	ListCell *cell;
+
+	foreach (cell, operators)
+	{
+		Operator *op = lfirst(cell);
+
+		if (op->stream == stream && op->window && op->unsaved_rows > 0 &&
+			saving_pays(op, PAUSE_RESTING))
+			views = lappend_oid(views, op->relid);
+	}
+	return views;
+}
+
+void
+over_operator_save(const ContinuousView *view, const Frontier *frontier)
+{
+	Operator *op = find_operator(view->relid);
+
+	if (op == NULL)
+		return;
+	op->saved_at = GetCurrentTimestamp(); /* also if it can't be: not at once again */
+	if (op->mat != view->mat || op->frontier != frontier->frontier ||
+		op->corrections != frontier->corrections)
+		return;
+	op->settled = false;
+	save_states(op, op->frontier);
 }
 
 /* The view goes on by slices for a while. */
@@ -1041,7 +1098,7 @@ over_operator_append(const ContinuousView *view, const Shape *shape, Query *batc
 	op->unsaved_rows += step->rows;
 	if (step->too_large)
 		set_too_large(op);
-	else if (saving_pays(op))
+	else if (saving_pays(op, PAUSE_MOVING))
 		save_states(op, step->to);
 	return step->to > step->from;
 }

@@ -30,6 +30,12 @@ extern bool over_operator_append(const ContinuousView *view, const Shape *shape,
 								 const Frontier *frontier, const SharedSlices *slices, Ticks *to,
 								 uint64 *rows);
 
+/* OIDs of the stream's views that have come to rest with states that it is time to save for who reads them. */
+extern List *over_operator_unsaved(Oid stream);
+
+/* Saves the states of one of these, if they are still those of its frontier. Needs the active snapshot and the view's lock. */
+extern void over_operator_save(const ContinuousView *view, const Frontier *frontier);
+
 /* A subtransaction with a step of the view has been rolled back: forgets what is kept of it, if that has changed. */
 extern void over_operator_rolled_back(Oid view);
 

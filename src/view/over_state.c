@@ -70,15 +70,23 @@ column_definitions(const OverFrame *frame)
 }
 
 /*
- * An index on the first key, for those who ask for one of many. A hash index takes values of any length.
+ * An index on the first key, for those who ask for some of many, and one of keys with nulls, which they don't find by it. A hash
+ * index takes values of any length.
  */
 static void
-create_index(Oid table, const OverFrame *frame)
+create_indexes(Oid table, const OverFrame *frame)
 {
 	OverKey *key = frame->keys ? linitial(frame->keys) : NULL;
+	StringInfoData nulls;
 
-	if (key && OidIsValid(GetDefaultOpClass(key->type, HASH_AM_OID)))
+	if (key == NULL)
+		return;
+	if (OidIsValid(GetDefaultOpClass(key->type, HASH_AM_OID)))
 		materialised_create_index(table, "hash (k1)");
+	initStringInfo(&nulls);
+	for (int i = 1; i <= list_length(frame->keys); i++)
+		appendStringInfo(&nulls, "%sk%d IS NULL", i == 1 ? "" : " OR ", i);
+	materialised_create_index(table, psprintf("btree ((k1 IS NULL)) WHERE %s", nulls.data));
 }
 
 List *
@@ -95,7 +103,7 @@ over_state_create(Oid view, const OverWindow *window)
 		OverFrame *frame = lfirst(cell);
 		Oid table = materialised_create_table(view, "state", column_definitions(frame), FILLFACTOR);
 
-		create_index(table, frame);
+		create_indexes(table, frame);
 		tables = lappend_oid(tables, table);
 	}
 	return tables;

@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "view/group_window.h"
+#include "view/keyed_order.h"
 #include "view/peers.h"
 
 /* ---- functions ------------------------------------------------------------------------------------- */
@@ -219,6 +220,8 @@ depends_on_rows(Query *query, Aggref *call)
 		!depends_on_order(call->aggfnoid))
 		return false;
 	ordered = get_sortgrouplist_exprs(call->aggorder, call->args);
+	if (ordered && keyed_order_is_completion(llast(ordered)))
+		return false;
 	foreach (cell, call->args)
 	{
 		TargetEntry *argument = lfirst_node(TargetEntry, cell);

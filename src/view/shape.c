@@ -34,8 +34,10 @@
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
 #include "view/faults.h"
+#include "view/first_values.h"
 #include "view/frame.h"
 #include "view/group_window.h"
+#include "view/islands.h"
 #include "view/keyed.h"
 #include "view/shape.h"
 
@@ -65,6 +67,29 @@ shape_input(Query *query)
 	while (IsA(node, JoinExpr))
 		node = ((JoinExpr *) node)->larg;
 	return castNode(RangeTblRef, node)->rtindex;
+}
+
+/* Columns of the level's input, in the place of which stand what they are made of. */
+static Node *
+column_below(Node *node, void *arg)
+{
+	Query *level = arg;
+	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
+	Var *var = (Var *) node;
+
+	if (node == NULL)
+		return NULL;
+	if (!IsA(node, Var))
+		return expression_tree_mutator(node, column_below, arg);
+	if (var->varlevelsup != 0 || var->varno != shape_input(level) || var->varattno <= 0)
+		return copyObject(node);
+	return copyObject((Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
+}
+
+Node *
+shape_expression_below(Query *level, Node *expression)
+{
+	return column_below(expression, level);
 }
 
 Query *
@@ -422,7 +447,10 @@ static void
 shape_of_groups(Query *query, int depth, Shape *shape)
 {
 	GroupWindow window;
+	bool number;
 
+	islands_become_sessions(query, &shape->stream, &number);
+	shape->completed |= first_values_complete(query, &shape->stream);
 	if (!group_window_find(query, &shape->stream, &window))
 	{
 		if (query->groupingSets)
@@ -431,6 +459,14 @@ shape_of_groups(Query *query, int depth, Shape *shape)
 				"grouping sets without a window of the event time in each can't be maintained",
 				psprintf("Make a continuous view for each, or group by a window as well: "
 						 "date_bin('1 minute', %s, '2000-01-01').",
+						 shape_time_name(shape)));
+		if (number)
+			shape_refuse(
+				shape,
+				"the number of a session can't be maintained: it changes with each session before",
+				psprintf("Leave it out of the result, where it is grouped by; when a session began "
+						 "tells "
+						 "it apart, too: min(%s), or tidemark.session.",
 						 shape_time_name(shape)));
 		if (shape->keyed_depth >= 0)
 			refuse_keyed_levels(shape);

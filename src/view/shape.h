@@ -21,6 +21,9 @@ typedef struct Shape
 	bool
 		keyed_groups; /* it does so by GROUP BY without a window: what it keeps are states of aggregates */
 
+	bool
+		completed; /* its query was changed so that nothing is left open of first values of groups (first_values.h) */
+
 	/* Why it can't be maintained: a message and a hint (may be NULL). NULL: it can. */
 	char *refusal;
 	char *hint;
@@ -50,6 +53,9 @@ extern Query *shape_below(Query *level);
 
 /* The level that is so many below the top. */
 extern Query *shape_level(Query *query, int depth);
+
+/* An expression over a level's input, which is a subquery, as one over what that one reads. */
+extern Node *shape_expression_below(Query *level, Node *expression);
 
 /* The level that reads the stream. */
 extern Query *shape_stream_level(Query *query);

@@ -266,6 +266,40 @@ advance_view(Oid relid, const Move *move)
 	return step.moved >= step.target;
 }
 
+/* Saves the states of a view's windows, if its lock is free. */
+static void
+save_view(Oid relid)
+{
+	Step step = {.relid = relid};
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock) || !frontier_try_lock_view(relid))
+		return;
+	take_snapshot();
+	if (!find_view(&step))
+		return;
+	step.frontier = frontier_read(relid, GetActiveSnapshot());
+	over_operator_save(&step.view, &step.frontier);
+}
+
+void
+step_save_unsaved(Oid stream)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List *views = over_operator_unsaved(stream);
+	ListCell *cell;
+
+	foreach (cell, views)
+	{
+		CHECK_FOR_INTERRUPTS();
+		step_begin();
+		over_operator_keep(stream, views_of_stream(stream));
+		frontier_lock_tables(stream);
+		save_view(lfirst_oid(cell));
+		step_end();
+		MemoryContextSwitchTo(context);
+	}
+}
+
 /* What went wrong with a view's maintenance, for tidemark.continuous_views. True if that is news. */
 static bool
 record_error(Oid view, const char *message)

@@ -42,4 +42,7 @@ extern void step_log_error(ErrorData *error);
  */
 extern bool step_views(List *views, Move *move);
 
+/* Saves the states of the stream's views that have come to rest, for who reads them. */
+extern void step_save_unsaved(Oid stream);
+
 #endif

@@ -31,6 +31,7 @@
 #include "tidemark.h"
 
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "aggregate/planner.h"
 #include "aggregate/sliding.h"
 #include "catalog/pg_class.h"
@@ -39,6 +40,7 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -59,6 +61,9 @@ enum event_column
 
 /* The WITH query that finds the newest row, and its column. */
 #define NEWEST "newest"
+
+/* Pages of a table of saved states from which on it is worth to know first of which keys states are needed. */
+#define MANY_STATES 1024
 
 /* A tail that replays. */
 typedef struct Replay
@@ -397,6 +402,112 @@ state_events(const Replay *replay, const OverFrame *frame, Oid table, int32 numb
 	return query;
 }
 
+/* SELECT keys FROM inputs: of the frame, the keys of the rows that enter. */
+static Query *
+entering_keys(const Replay *replay, const OverFrame *frame)
+{
+	Expr *from =
+		tail_replay_start(replay->view, replay->window->stream.time_type, 0, replay->reach);
+	Query *query;
+	Bitmapset *columns = bms_make_singleton(OVER_TIME_COLUMN);
+	ListCell *cell;
+
+	foreach (cell, frame->keys)
+		columns = bms_add_member(columns, ((OverKey *) lfirst(cell))->column);
+	query = select_nothing_from(
+		subquery_entry(over_window_input(replay->window, columns, from, replay->until), "inputs"));
+	foreach (cell, frame->keys)
+	{
+		AttrNumber column = ((OverKey *) lfirst(cell))->column;
+		Node *input = list_nth(replay->window->inputs, column - 1);
+
+		add_target(query, input_variable(input, column), psprintf("i%d", column));
+	}
+	return query;
+}
+
+/* (k1, k2, ...) IN (SELECT keys of the rows that enter) */
+static Expr *
+key_enters(const Replay *replay, const OverFrame *frame)
+{
+	SubLink *link = makeNode(SubLink);
+	List *equal = NIL;
+	ListCell *cell;
+
+	foreach (cell, frame->keys)
+	{
+		OverKey *key = lfirst(cell);
+		AttrNumber number = foreach_current_index(cell) + 1;
+		Param *entering = makeNode(Param);
+
+		entering->paramkind = PARAM_SUBLINK;
+		entering->paramid = number;
+		entering->paramtype = key->type;
+		entering->paramtypmod = key->typmod;
+		entering->paramcollid = key->collation;
+		entering->location = -1;
+		equal = lappend(equal, make_opclause(key->equality, BOOLOID, false,
+											 (Expr *) makeVar(1, number, key->type, key->typmod,
+															  key->collation, 0),
+											 &entering->xpr, InvalidOid, key->collation));
+	}
+	link->subLinkType = ANY_SUBLINK;
+	link->testexpr = (Node *) make_ands_explicit(equal);
+	link->subselect = (Node *) entering_keys(replay, frame);
+	link->location = -1;
+	return (Expr *) link;
+}
+
+/* k1 IS NULL OR k2 IS NULL ...: as in the predicate of the table's index for that (over_state.c). */
+static Expr *
+key_has_null(const OverFrame *frame)
+{
+	List *tests = NIL;
+	ListCell *cell;
+
+	foreach (cell, frame->keys)
+	{
+		OverKey *key = lfirst(cell);
+		NullTest *test = makeNode(NullTest);
+
+		test->arg = (Expr *) makeVar(1, foreach_current_index(cell) + 1, key->type, key->typmod,
+									 key->collation, 0);
+		test->nulltesttype = IS_NULL;
+		test->location = -1;
+		tests = lappend(tests, test);
+	}
+	return (Expr *) makeBoolExpr(OR_EXPR, tests, -1);
+}
+
+static bool
+is_large(Oid table)
+{
+	Relation rel = table_open(table, NoLock);
+	bool large = RelationGetNumberOfBlocks(rel) >= MANY_STATES;
+
+	table_close(rel, NoLock);
+	return large;
+}
+
+/*
+ * The frame's saved states, one query or more. Of many keys, those that have rows that enter: no other one has results. That
+ * reads the rows once more; an IN doesn't find keys with nulls, of which all are taken.
+ */
+static List *
+all_states(const Replay *replay, const OverFrame *frame, Oid table, int32 number)
+{
+	Query *states = state_events(replay, frame, table, number);
+	Query *with_nulls;
+
+	if (frame->keys == NIL || !is_large(table))
+		return list_make1(states);
+	with_nulls = copyObject(states);
+	add_condition(states, key_enters(replay, frame));
+	states->hasSubLinks = true;
+	add_condition(with_nulls, key_has_null(frame));
+	return list_make2(states, with_nulls);
+}
+
 /* All that happens to the frames whose functions are used, from the saved states on. */
 static Query *
 all_events(const Replay *replay)
@@ -405,6 +516,7 @@ all_events(const Replay *replay)
 	int32 number = 0;
 	ListCell *cell;
 	ListCell *table;
+	ListCell *states;
 
 	forboth (cell, replay->window->frames, table, replay->states)
 	{
@@ -419,9 +531,8 @@ all_events(const Replay *replay)
 		if (!frame->unbounded)
 			parts = lappend(
 				parts, subquery_entry(frame_events(replay, frame, frame->length, number), "leave"));
-		parts = lappend(
-			parts,
-			subquery_entry(state_events(replay, frame, lfirst_oid(table), number), "states"));
+		foreach (states, all_states(replay, frame, lfirst_oid(table), number))
+			parts = lappend(parts, subquery_entry(lfirst(states), "states"));
 	}
 	return union_all(parts);
 }

@@ -1,0 +1,348 @@
+/*
+ * keyed_sessions_late.c: sessions that late rows change.
+ *
+ * A late row goes into a session, or makes one of its own, or one of two. What is gone may have ended a session sooner, or parted it:
+ *
+ *   k    ├─────────────┤       ·       ├──────────┤            a row between two sessions, near to both: they are one
+ *   k    ├─────x───────┤                                       the row at x is gone: still one, or two, or shorter
+ *
+ * Which sessions are concerned is found as in a step (keyed_sessions.c): the key's sessions, as events from start to end, and the late rows
+ * are joined to stretches, in each of which is at least one late row. Where rows are gone, their keys aren't known: so sessions with such an event
+ * time in them count as late rows, of whatever key.
+ *
+ *   stretches    k, from, to       no row of the key outside is within the gap of one inside
+ *
+ * Rows that are known to be new (keyed_written.c) and join no two sessions are added to the states. Otherwise the sessions of all stretches
+ * are computed anew from the stream's rows in there, and take the place of those that were.
+ *
+ * Who calls holds the view's correction lock: nobody else writes to the table.
+ */
+#include "tidemark.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "view/keyed_answer.h"
+#include "view/keyed_groups.h"
+#include "view/keyed_maintain.h"
+#include "view/keyed_sessions.h"
+#include "view/keyed_sessions_late.h"
+#include "view/keyed_states.h"
+#include "view/keyed_written.h"
+#include "view/keys.h"
+#include "view/materialised.h"
+#include "view/query_parts.h"
+#include "view/slice.h"
+
+/* ---- running queries ------------------------------------------------------------------------------ */
+
+/* What comes of a query: a function is given each row. */
+typedef struct Collector
+{
+	DestReceiver receiver; /* first */
+	Query *query;
+	void (*take)(TupleTableSlot *slot, void *result);
+	void *result;
+} Collector;
+
+static bool
+collect_row(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	Collector *self = (Collector *) receiver;
+
+	slot_getallattrs(slot);
+	self->take(slot, self->result);
+	return true;
+}
+
+static void
+start_collector(DestReceiver *receiver, int operation, TupleDesc type)
+{
+}
+
+static void
+end_collector(DestReceiver *receiver)
+{
+}
+
+static void
+run_collector(DestReceiver *inserts, void *arg)
+{
+	Collector *self = arg;
+
+	materialised_run(&self->receiver, self->query);
+}
+
+static void
+collect(const ContinuousView *view, Query *query, void (*take)(TupleTableSlot *slot, void *result),
+		void *result)
+{
+	Collector self = {.receiver = {.receiveSlot = collect_row,
+								   .rStartup = start_collector,
+								   .rShutdown = end_collector,
+								   .rDestroy = end_collector,
+								   .mydest = DestNone},
+					  .query = query,
+					  .take = take,
+					  .result = result};
+
+	(void) materialised_receive(view, run_collector, &self);
+}
+
+/* ---- stretches ------------------------------------------------------------------------------------ */
+
+static Expr *
+event_variable(const Keyed *keyed, AttrNumber column)
+{
+	return (Expr *) variable_like(list_nth(keyed->inputs, column - 1), 1, column);
+}
+
+static Expr *
+is_late_row(const Keyed *keyed)
+{
+	Expr *is_state = (Expr *) makeVar(1, keyed_groups_is_state(keyed), BOOLOID, -1, InvalidOid, 0);
+
+	return makeBoolExpr(NOT_EXPR, list_make1(is_state), -1);
+}
+
+/*
+ * Of events, the stretches that have late rows: with the inputs as columns, of which the keys, the session's start and the event time, where it
+ * ends, are set; and behind them how many sessions there were in it.
+ */
+static Query *
+stretches_of(const Keyed *keyed, List *events)
+{
+	Query *query = select_nothing_from(keyed_sessions_assigned(keyed, keyed_union(events)));
+	Expr *place = (Expr *) makeVar(1, keyed_groups_place(keyed), TIDOID, -1, InvalidOid, 0);
+	ListCell *cell;
+
+	foreach (cell, keyed->inputs)
+		add_target(query, null_like(lfirst(cell)),
+				   psprintf("i%d", foreach_current_index(cell) + 1));
+	list_nth_node(TargetEntry, query->targetList, KEYED_TIME_COLUMN - 1)->expr =
+		builtin_aggregate("max", keyed->stream.time_type, event_variable(keyed, KEYED_TIME_COLUMN));
+	foreach (cell, keyed->keys)
+	{
+		const KeyedColumn *key = lfirst(cell);
+		TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, key->column - 1);
+
+		entry->expr = event_variable(keyed, key->column);
+		query->groupClause =
+			lappend(query->groupClause, sort_clause(entry, key->equality, key->ordering));
+	}
+	add_target(
+		query,
+		(Expr *) make_aggregate(F_COUNT_ANY, INT8OID, InvalidOid, InvalidOid, list_make1(place)),
+		"sessions");
+	query->havingQual = (Node *) builtin_aggregate("bool_or", BOOLOID, is_late_row(keyed));
+	query->hasAggs = true;
+	return query;
+}
+
+/* Sessions with an event time in [first, last], as if they were late rows. */
+static Query *
+sessions_as_rows(const Keyed *keyed, Oid mat, Ticks first, Ticks last)
+{
+	Oid type = keyed->stream.time_type;
+	Query *query = keyed_groups_states(keyed, mat, false);
+
+	add_condition(query, keyed_sessions_ends(keyed, slice_time_constant(type, first), false));
+	slice_add_bounds(query, (Var *) event_variable(keyed, keyed->session), NULL,
+					 slice_time_constant(type, last));
+	list_nth_node(TargetEntry, query->targetList, keyed_groups_is_state(keyed) - 1)->expr =
+		(Expr *) makeBoolConst(false, false);
+	list_nth_node(TargetEntry, query->targetList, keyed_groups_place(keyed) - 1)->expr =
+		(Expr *) makeNullConst(TIDOID, -1, InvalidOid);
+	return query;
+}
+
+/* The late rows, and where rows may be gone, what stands for them. */
+static Query *
+late_rows(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n, bool inserted)
+{
+	List *rows = list_make1(keyed_groups_rows(keyed, keyed_inputs_at(keyed, times, n)));
+
+	if (!inserted)
+		rows = lappend(rows, sessions_as_rows(keyed, view->mat, times[0], times[n - 1]));
+	return keyed_union(rows)->subquery;
+}
+
+/* The sessions of the late rows' keys, as events; range: those that can be within the gap of rows in there, NULL: all. */
+static List *
+sessions_of_keys(const ContinuousView *view, const Keyed *keyed, const Query *late,
+				 const Ticks *range, bool with_states)
+{
+	Oid type = keyed->stream.time_type;
+	Query *sessions = keyed_groups_states(keyed, view->mat, with_states);
+
+	if (range)
+	{
+		Ticks first = ticks_minus(range[0], keyed->gap);
+		Ticks last = ticks_plus(range[1], keyed->gap);
+
+		add_condition(sessions,
+					  keyed_sessions_ends(keyed, slice_time_constant(type, first), false));
+		slice_add_bounds(sessions, (Var *) event_variable(keyed, keyed->session), NULL,
+						 slice_time_constant(type, last));
+	}
+	return keyed_with_keys_of(keyed, sessions, copyObject((Query *) late));
+}
+
+/* All stretches together. */
+typedef struct Reach
+{
+	Oid type;
+	bool found;
+	Ticks from;
+	Ticks to;
+	int64 joined; /* so many sessions are in one at most */
+} Reach;
+
+static void
+take_reach(TupleTableSlot *slot, void *result)
+{
+	Reach *reach = result;
+
+	reach->found = !slot->tts_isnull[0];
+	if (!reach->found)
+		return;
+	reach->from = event_time_ticks(reach->type, slot->tts_values[0]);
+	reach->to = event_time_ticks(reach->type, slot->tts_values[1]);
+	reach->joined = DatumGetInt64(slot->tts_values[2]);
+}
+
+static Reach
+reach_of(const ContinuousView *view, const Keyed *keyed, const Query *stretches)
+{
+	Oid type = keyed->stream.time_type;
+	Reach reach = {.type = type};
+	Query *query =
+		select_nothing_from(subquery_entry(copyObject((Query *) stretches), "stretches"));
+	AttrNumber sessions = list_length(keyed->inputs) + 1;
+
+	add_target(query, builtin_aggregate("min", type, event_variable(keyed, keyed->session)),
+			   "from");
+	add_target(query, builtin_aggregate("max", type, event_variable(keyed, KEYED_TIME_COLUMN)),
+			   "to");
+	add_target(query,
+			   builtin_aggregate("max", INT8OID,
+								 (Expr *) makeVar(1, sessions, INT8OID, -1, InvalidOid, 0)),
+			   "joined");
+	query->hasAggs = true;
+	collect(view, query, take_reach, &reach);
+	return reach;
+}
+
+/* ---- sessions that take the place of others ------------------------------------------------------- */
+
+/* Where rows are stored. */
+typedef struct Places
+{
+	MemoryContext context;
+	ItemPointerData *places;
+	int n;
+	int size;
+} Places;
+
+static void
+take_place(TupleTableSlot *slot, void *result)
+{
+	Places *self = result;
+
+	if (self->n == self->size)
+	{
+		self->size = Max(self->size * 2, 64);
+		self->places =
+			self->places ? repalloc_huge(self->places, sizeof(ItemPointerData) * self->size)
+						 : MemoryContextAlloc(self->context, sizeof(ItemPointerData) * self->size);
+	}
+	self->places[self->n++] = *(ItemPointer) DatumGetPointer(slot->tts_values[0]);
+}
+
+/* The place of each of the sessions in the stretches. */
+static Query *
+places_in(const ContinuousView *view, const Keyed *keyed, Query *stretches, const Reach *reach)
+{
+	Query *sessions = keyed_groups_states(keyed, view->mat, false);
+	Query *query;
+
+	slice_add_bounds(sessions, (Var *) event_variable(keyed, keyed->session),
+					 slice_time_constant(reach->type, reach->from),
+					 slice_time_constant(reach->type, reach->to));
+	query =
+		select_nothing_from(keyed_union(keyed_within(keyed, sessions, keyed->session, stretches)));
+	add_target(query, (Expr *) makeVar(1, keyed_groups_place(keyed), TIDOID, -1, InvalidOid, 0),
+			   "place");
+	return query;
+}
+
+/* The stream's rows in the stretches. */
+static List *
+rows_in(const Keyed *keyed, Query *stretches, const Reach *reach, Ticks frontier)
+{
+	Query *inputs = keyed_inputs_between(keyed, reach->from, Min(reach->to, frontier));
+
+	return keyed_within(keyed, keyed_groups_rows(keyed, inputs), KEYED_TIME_COLUMN, stretches);
+}
+
+static void
+delete_rows(const ContinuousView *view, const Places *places)
+{
+	Relation rel = table_open(view->mat, RowExclusiveLock);
+
+	for (int i = 0; i < places->n; i++)
+	{
+		ItemPointerData place = places->places[i];
+
+		simple_table_tuple_delete(rel, &place, GetActiveSnapshot());
+	}
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+static int64
+replace_sessions(const ContinuousView *view, const Keyed *keyed, Query *stretches,
+				 const Reach *reach, Ticks frontier)
+{
+	Places places = {.context = CurrentMemoryContext};
+	int64 written;
+
+	collect(view, places_in(view, keyed, copyObject(stretches), reach), take_place, &places);
+	written = keyed_states_write(view, keyed, rows_in(keyed, stretches, reach, frontier));
+	delete_rows(view, &places);
+	return written - places.n;
+}
+
+int64
+keyed_sessions_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+					   bool inserted, Ticks frontier)
+{
+	Ticks range[] = {times[0], times[n - 1]};
+	Query *late = late_rows(view, keyed, times, n, inserted);
+	List *sessions = sessions_of_keys(view, keyed, late, inserted ? range : NULL, false);
+	Query *stretches = stretches_of(keyed, lappend(sessions, copyObject(late)));
+	Reach reach = reach_of(view, keyed, stretches);
+	bool new = inserted &&keyed_written_are_new(view, times, n);
+
+	if (!inserted)
+		keyed_written_anywhere(view);
+	if (!reach.found)
+		return 0;
+	if (new &&reach.joined <= 1 && keys_are_of_heaps(&keyed->stream))
+	{
+		Query *input = keyed_inputs_at(keyed, times, n);
+
+		keys_restrict_to_written(input);
+		return keyed_states_write(view, keyed,
+								  lappend(sessions_of_keys(view, keyed, late, range, true),
+										  keyed_groups_rows(keyed, input)));
+	}
+	return replace_sessions(view, keyed, stretches, &reach, frontier);
+}
