@@ -115,11 +115,15 @@ CREATE TABLE tidemark.sink (
     role          regrole NOT NULL,                           -- whose rights the worker has
     mode          text NOT NULL CHECK (mode IN ('append', 'upsert')),
     corrections   text NOT NULL CHECK (corrections IN ('ignore', 'mark', 'error')),
+    delivery      text NOT NULL CHECK (delivery IN ('exactly_once', 'at_least_once')),
+    envelope      text NOT NULL CHECK (envelope IN ('none', 'debezium')),
     key           name[],                                     -- columns of the view; null: the topic's table says
     paused        bool NOT NULL DEFAULT false,
     position_lost bool NOT NULL DEFAULT false,                -- go on from the position here, once, where the target has none
     frontier      int8 NOT NULL,                              -- ticks: rows up to there are sent
     seq           int8 NOT NULL DEFAULT 0,                    -- and so are the logged changes of those
+    present_to    int8 NOT NULL,                              -- seq: the rows of a keyed view that were there at the beginning are logged up to there
+    announced     int8 NOT NULL,                              -- ticks: rows up to there may have been sent, of those that are sent at least once
     commits       int8 NOT NULL DEFAULT 0,                    -- transactions of the target
     records       int8 NOT NULL DEFAULT 0,                    -- sent
     ignored       int8 NOT NULL DEFAULT 0,                    -- changes of rows that had been sent, and were not sent
@@ -911,10 +915,11 @@ SELECT tidemark.wake_workers();
 
 CREATE FUNCTION tidemark.start_sink(
         view regclass, topic regclass, mode text DEFAULT 'append', key name[] DEFAULT NULL,
-        corrections text DEFAULT 'ignore', start_at text DEFAULT 'beginning')
+        corrections text DEFAULT 'ignore', start_at text DEFAULT 'beginning', delivery text DEFAULT 'exactly_once',
+        envelope text DEFAULT 'none')
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_start_sink';
-COMMENT ON FUNCTION tidemark.start_sink(regclass, regclass, text, name[], text, text)
-    IS 'send a continuous view''s rows to a topic from now on, exactly once: all of them, or those that are to become final';
+COMMENT ON FUNCTION tidemark.start_sink(regclass, regclass, text, name[], text, text, text, text)
+    IS 'send a continuous view''s rows to a topic from now on, exactly once if the broker has transactions: all of them, or those that are to become final';
 
 CREATE FUNCTION tidemark.stop_sink(view regclass, topic regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_stop_sink';
@@ -929,9 +934,9 @@ CREATE FUNCTION tidemark.resume_sink(view regclass, topic regclass, position_los
 COMMENT ON FUNCTION tidemark.resume_sink(regclass, regclass, boolean)
     IS 'go on with a sink that was paused or has failed; if told so, from the catalogue''s position where the broker has none';
 
-CREATE FUNCTION tidemark.sink_lag(view regclass, frontier int8, seq int8) RETURNS int8
+CREATE FUNCTION tidemark.sink_lag(view regclass, frontier int8, seq int8, present_to int8) RETURNS int8
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_sink_lag';
-COMMENT ON FUNCTION tidemark.sink_lag(regclass, int8, int8) IS 'how many rows a sink at this position has not sent yet; under tidemark.sinks';
+COMMENT ON FUNCTION tidemark.sink_lag(regclass, int8, int8, int8) IS 'how many rows a sink at this position has not sent yet; under tidemark.sinks';
 
 CREATE VIEW tidemark.sinks AS
 SELECT s.view,
@@ -939,6 +944,8 @@ SELECT s.view,
        s.mode,
        s.key,
        s.corrections,
+       s.delivery,
+       s.envelope,
        CASE WHEN s.paused THEN CASE WHEN w.pid IS NULL THEN 'paused' ELSE 'pausing' END
             ELSE coalesce(w.state, 'stopped') END AS state,
        w.pid,
@@ -954,7 +961,7 @@ SELECT s.view,
   FROM tidemark.sink s
   JOIN tidemark.view v ON v.relid = s.view
   LEFT JOIN tidemark.workers() w ON w.kind = 'sink' AND w.job = s.id
- CROSS JOIN LATERAL (SELECT tidemark.sink_lag(s.view, s.frontier, s.seq) AS rows) l
+ CROSS JOIN LATERAL (SELECT tidemark.sink_lag(s.view, s.frontier, s.seq, s.present_to) AS rows) l
  WHERE pg_catalog.has_table_privilege(s.view, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW tidemark.sinks IS 'the sinks of the continuous views that one may read, and how they are; counts what waits';
 GRANT SELECT ON tidemark.sinks TO PUBLIC;

@@ -28,7 +28,10 @@
  *       --acks FILE         a line for each record that the broker has acknowledged: its orderId, and
  *                           when that was known here, in microseconds since 1970
  *
- * A producing command ends with the process that started it, so that none is left without a broker.
+ *   kafka_client consume    BROKER TOPIC [--seconds N] a line for each committed record, for so long (default 10): its key, and
+ *                           when it was here, in microseconds since 1970
+ *
+ * A producing command, and consume, ends with the process that started it, so that none is left without a broker.
  * The payments are a function of --seed, --first and the options: two runs produce the same bytes,
  * but for --rate, with which records are sent within 1 ms. Record number i goes to partition i modulo their number. A producing command
  * returns once the broker has acknowledged every record, and otherwise exits with 1 and says why; with it goes
@@ -412,9 +415,9 @@ produce(rd_kafka_t *rk, const char *topic, int partition, const void *key, size_
 	rd_kafka_poll(rk, 0);
 }
 
-/* Ends with the parent process: a producer in the background does not outlive its script or test. */
+/* A process in the background does not outlive its script or test. */
 static void
-start_producing(void)
+end_with_parent(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
@@ -501,7 +504,7 @@ produce_lines(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 			die("produce: unknown option \"%s\"", argv[i]);
 	}
 
-	start_producing();
+	end_with_parent();
 	if (transaction)
 		begin_transaction(rk);
 	while ((length = getline(&line, &capacity, stdin)) >= 0)
@@ -766,7 +769,7 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 	int partitions = 1;
 	int64_t number;
 
-	start_producing();
+	end_with_parent();
 	payments_options(&run, argc, argv);
 	run.random_state = run.seed;
 	if (!run.csv_only)
@@ -799,6 +802,77 @@ produce_payments(rd_kafka_t *rk, const char *topic, int argc, char **argv)
 		die("%s: %s", run.acks_name, strerror(errno));
 	printf("produced %" PRId64 " garbage %" PRId64 "\n", number - run.garbage_produced,
 		   run.garbage_produced);
+}
+
+/* --- consuming ---------------------------------------------------------------------------------- */
+
+static rd_kafka_t *
+connect_consumer(const char *broker)
+{
+	char error[256];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_t *rk;
+
+	set_property(conf, "bootstrap.servers", broker);
+	set_property(conf, "log_level", "0");
+	set_property(conf, "isolation.level", "read_committed");
+	rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof(error));
+	if (rk == NULL)
+		die("%s", error);
+	return rk;
+}
+
+static void
+print_key(const rd_kafka_message_t *message, int64_t microseconds)
+{
+	if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		die("consume: %s", rd_kafka_message_errstr(message));
+	if (!message->err)
+		printf("%.*s,%" PRId64 "\n", (int) message->key_len,
+			   message->key ? (const char *) message->key : "", microseconds);
+}
+
+static void
+consume(const char *broker, const char *topic_name, int partitions, int64_t seconds)
+{
+	rd_kafka_t *rk = connect_consumer(broker);
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, topic_name, NULL);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	double deadline = seconds_now() + (double) seconds;
+
+	end_with_parent();
+	for (int32_t i = 0; i < partitions; i++)
+		if (rd_kafka_consume_start_queue(topic, i, RD_KAFKA_OFFSET_BEGINNING, queue) != 0)
+			die("consume: %s", rd_kafka_err2str(rd_kafka_last_error()));
+	while (!interrupted && seconds_now() < deadline)
+	{
+		rd_kafka_message_t *message = rd_kafka_consume_queue(queue, 100);
+
+		if (message == NULL)
+			continue;
+		print_key(message, (int64_t) (seconds_now() * 1e6));
+		rd_kafka_message_destroy(message);
+	}
+	for (int32_t i = 0; i < partitions; i++)
+		rd_kafka_consume_stop(topic, i);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_topic_destroy(topic);
+	rd_kafka_destroy(rk);
+}
+
+static void
+consume_topic(rd_kafka_t *rk, const char *broker, const char *topic, int argc, char **argv)
+{
+	int64_t seconds = 10;
+
+	for (int i = 0; i < argc; i++)
+	{
+		if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+			seconds = integer_argument("--seconds", argv[++i]);
+		else
+			die("consume: unknown option \"%s\"", argv[i]);
+	}
+	consume(broker, topic, partitions_or_die(rk, topic), seconds);
 }
 
 /* --- main --------------------------------------------------------------------------------------- */
@@ -841,6 +915,8 @@ main(int argc, char **argv)
 		produce_lines(rk, argv[3], argc - 4, argv + 4);
 	else if (strcmp(command, "payments") == 0)
 		produce_payments(rk, argv[3], argc - 4, argv + 4);
+	else if (strcmp(command, "consume") == 0)
+		consume_topic(rk, argv[2], argv[3], argc - 4, argv + 4);
 	else if (need(argc, 5), strcmp(command, "topic") == 0)
 		create_topic(rk, argv[3], (int) integer_argument("PARTITIONS", argv[4]));
 	else if (strcmp(command, "partitions") == 0)

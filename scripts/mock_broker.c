@@ -7,7 +7,7 @@
  * protocol until SIGTERM, SIGINT, or the end of its standard input, so that it never outlives who started it.
  *
  * What it can't: keep more than about 5 MB a partition (the oldest records go, as with retention), find an offset by
- * time, survive its process. Tests of these use a real Kafka (scripts/kafka).
+ * time, keep offsets that are committed in transactions, hide what they abort, survive its process. Tests of these use a real Kafka (scripts/kafka).
  */
 #include <poll.h>
 #include <signal.h>

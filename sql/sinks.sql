@@ -35,16 +35,48 @@ SELECT tidemark.start_sink('counts', 'results', mode => 'upsert');
 SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{}');
 SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{x}');
 SELECT tidemark.start_sink('counts', 'results', mode => 'upsert', key => '{k}', corrections => 'mark');
+SELECT tidemark.start_sink('counts', 'results', delivery => 'at_most_once');
+SELECT tidemark.start_sink('counts', 'results', envelope => 'soap');
+CREATE FOREIGN TABLE lines (k int, n bigint) SERVER nowhere OPTIONS (topic 'results', format 'csv');
+SELECT tidemark.start_sink('counts', 'lines', envelope => 'debezium');
 CREATE FOREIGN TABLE wrong_names (k int, m bigint) SERVER nowhere OPTIONS (topic 'results');
 SELECT tidemark.start_sink('counts', 'wrong_names');
 CREATE FOREIGN TABLE wrong_types (k int, n point) SERVER nowhere OPTIONS (topic 'results');
 SELECT tidemark.start_sink('counts', 'wrong_types');
 CREATE FOREIGN TABLE no_columns (at timestamptz OPTIONS (metadata 'timestamp')) SERVER nowhere OPTIONS (topic 'results');
 SELECT tidemark.start_sink('counts', 'no_columns');
--- one row a key: none is final
+-- one row a key: none is final, and its changes are logged, with what is there at the beginning; its key is the view's
 CREATE VIEW latest AS SELECT DISTINCT ON (k) t, k, v::bigint AS n FROM s ORDER BY k, t DESC;
 SELECT tidemark.make_continuous('latest');
 SELECT tidemark.start_sink('latest', 'results');
+SELECT tidemark.wait_until_maintained('latest');
+SELECT tidemark.start_sink('latest', 'results', mode => 'upsert');
+SELECT topic, mode, key, corrections, delivery, envelope, lag_rows FROM tidemark.sinks;
+INSERT INTO s VALUES (10, 2, 100), (9, 1, 101);
+DELETE FROM s WHERE v = 9;
+SELECT seq, dense_rank() OVER (ORDER BY written_by) AS transaction, op, c1, c2, c3 FROM tidemark_data.latest_changes ORDER BY seq;
+DELETE FROM s WHERE v >= 100;
+INSERT INTO s VALUES (9, 1, 9);
+SELECT tidemark.start_sink('latest', 'other_results', corrections => 'mark', start_at => 'now');
+SELECT topic, key, lag_rows FROM tidemark.sinks ORDER BY topic;
+DROP VIEW latest;
+DROP VIEW latest CASCADE;
+-- which columns are the key; of several rows a key has none
+CREATE VIEW firsts AS SELECT DISTINCT ON (k, v % 2) t, v % 2 AS n, k FROM s ORDER BY k, v % 2, t;
+CREATE VIEW sums AS SELECT k, sum(v)::bigint AS n FROM s GROUP BY k;
+CREATE VIEW best AS SELECT * FROM (SELECT k, v::bigint AS n, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS place FROM s) r WHERE place <= 2;
+SELECT tidemark.make_continuous('firsts'), tidemark.make_continuous('sums'), tidemark.make_continuous('best');
+SELECT tidemark.start_sink('firsts', 'results');
+SELECT tidemark.start_sink('firsts', 'other_results', mode => 'upsert');
+SELECT tidemark.start_sink('sums', 'results', mode => 'upsert', delivery => 'at_least_once', envelope => 'debezium');
+SELECT tidemark.start_sink('best', 'results', mode => 'upsert');
+SELECT view, topic, mode, key, corrections, delivery, envelope FROM tidemark.sinks ORDER BY view::text, topic::text;
+DROP VIEW firsts, sums, best CASCADE;
+-- groups by sessions
+CREATE VIEW visits AS SELECT k, start, count(*) AS n FROM (SELECT k, tidemark.session(t, 5) OVER (PARTITION BY k ORDER BY t) AS start FROM s) x GROUP BY k, start;
+SELECT tidemark.make_continuous('visits');
+SELECT tidemark.start_sink('visits', 'results', mode => 'upsert', key => '{k,start}');
+DROP VIEW visits;
 -- two sinks
 SET ROLE sink_sender;
 SELECT tidemark.start_sink('counts', 'results');
@@ -67,7 +99,7 @@ RESET ROLE;
 REVOKE SELECT ON counts FROM sink_sender;
 SET ROLE sink_sender;
 SELECT count(*) FROM tidemark.sinks;
-SELECT tidemark.sink_lag('counts', 0, 0);
+SELECT tidemark.sink_lag('counts', 0, 0, 0);
 SELECT tidemark.pause_sink('counts', 'other_results');
 SELECT tidemark.pause_sink('counts', 'results');
 SELECT tidemark.stop_sink('counts', 'results');

@@ -53,7 +53,8 @@ restart_after_crash = on
 timezone = 'America/New_York'
 });
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION tidemark;' . TidemarkRandom::aggregates());
+$node->safe_psql('postgres', q{CREATE EXTENSION tidemark;
+	CREATE SERVER nowhere FOREIGN DATA WRAPPER tidemark_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');} . TidemarkRandom::aggregates());
 
 open my $keep, '>', $kept or die "$kept: $!";
 $keep->autoflush;
@@ -145,6 +146,14 @@ sub quiescent_differences
 	return (@errors, grep { /\S/ } split /\n/, $session->{output});
 }
 
+sub log_differences
+{
+	my ($world, $title) = @_;
+	my $session = start_session("$title: log", $world->log_script);
+	my @errors = end_session($session);
+	return (@errors, grep { /\S/ } split /\n/, $session->{output});
+}
+
 # ---- rounds ---------------------------------------------------------------------------------------
 
 sub kill_server
@@ -206,7 +215,7 @@ sub run_round
 			q{SELECT count(*), count(saved) FROM tidemark.view JOIN tidemark.frontier USING (relid) WHERE method = 'incremental'});
 		$incremental += $all;
 		$saved += $with_states;
-		push @problems, quiescent_differences($world, "$title, maintained");
+		push @problems, quiescent_differences($world, "$title, maintained"), log_differences($world, "$title, maintained");
 	}
 	return @problems;
 }

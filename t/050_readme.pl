@@ -19,6 +19,7 @@ $kafka->topic('payment_msg', 4);
 $kafka->topic('orders', 1);
 $kafka->topic('sink', 1);
 $kafka->topic('latest', 1);
+$kafka->topic('totals', 1);
 $kafka->payments('payment_msg', records => 1000, disorder => 3000);
 
 my @blocks = $readme =~ /^```sql\n(.*?)^```/msg;

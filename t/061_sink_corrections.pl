@@ -17,7 +17,9 @@ my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\n");
 
 create_sink_topics($node, $kafka, 3,
-	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused));
+	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused changes marked_changes));
+create_topic_table($node, $kafka, "${_}_read", $_, q{before jsonb, after jsonb, op text, source jsonb, ts_ms bigint, key text OPTIONS (metadata 'key'),
+	part int OPTIONS (metadata 'partition'), pos bigint OPTIONS (metadata 'offset')}) for qw(changes marked_changes);
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE s (t bigint, k int, id bigint, v int, note json);
@@ -28,7 +30,9 @@ $node->safe_psql(
 	SELECT tidemark.make_continuous('v');
 	SELECT tidemark.start_sink('v', 'upserts_topic', mode => 'upsert', key => '{id}'),
 	       tidemark.start_sink('v', 'marked_topic', key => '{k,id}', corrections => 'mark'),
-	       tidemark.start_sink('v', 'refused_topic', corrections => 'error')});
+	       tidemark.start_sink('v', 'refused_topic', corrections => 'error'),
+	       tidemark.start_sink('v', 'changes_topic', mode => 'upsert', key => '{id}', envelope => 'debezium'),
+	       tidemark.start_sink('v', 'marked_changes_topic', corrections => 'mark', envelope => 'debezium')});
 
 # What a compacted topic keeps.
 my $last = q{SELECT DISTINCT ON (key) key, t, k, id, n, high FROM upserts_topic ORDER BY key, pos DESC};
@@ -87,7 +91,29 @@ sub is_the_view
 			(SELECT 'missing', * FROM (TABLE final EXCEPT ALL TABLE sent) x LIMIT 5)
 			UNION ALL (SELECT 'unexpected', * FROM (TABLE sent EXCEPT ALL TABLE final) x LIMIT 5)},
 		'', "$name: and what is marked adds up to it");
+	are_changes($name);
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('v')}), '0', "$name: view = batch");
+}
+
+# Envelopes: each change of a key begins where the one before it ended; where the last one ends is the view. So do changes that are marked add up.
+sub are_changes
+{
+	my ($name) = @_;
+	becomes($node, q{
+			WITH changes AS MATERIALIZED (SELECT *, lag(after) OVER k AS last_after, lead(pos) OVER k IS NULL AS is_last
+			                              FROM changes_read WHERE op IS NOT NULL WINDOW k AS (PARTITION BY key ORDER BY pos)),
+			     final AS MATERIALIZED (SELECT to_jsonb(v) AS row FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			     kept AS MATERIALIZED (SELECT after AS row FROM changes WHERE is_last AND jsonb_typeof(after) = 'object'),
+			     marked AS MATERIALIZED (SELECT op, before, after FROM marked_changes_read),
+			     added AS MATERIALIZED (SELECT after AS row FROM marked WHERE op = 'c' EXCEPT ALL SELECT before FROM marked WHERE op = 'd')
+			(SELECT 'broken', to_jsonb(c) FROM changes c WHERE coalesce(nullif(before, 'null'), 'null') <> coalesce(last_after, 'null') LIMIT 5)
+			UNION ALL (SELECT 'wrong op', to_jsonb(c) FROM changes c
+			            WHERE op <> CASE WHEN coalesce(before, 'null') = 'null' THEN 'c' WHEN coalesce(after, 'null') = 'null' THEN 'd' ELSE 'u' END LIMIT 5)
+			UNION ALL (SELECT 'missing', * FROM (TABLE final EXCEPT ALL TABLE kept) x LIMIT 5)
+			UNION ALL (SELECT 'unexpected', * FROM (TABLE kept EXCEPT ALL TABLE final) x LIMIT 5)
+			UNION ALL (SELECT 'not marked', * FROM (TABLE final EXCEPT ALL TABLE added) x LIMIT 5)
+			UNION ALL (SELECT 'marked', * FROM (TABLE added EXCEPT ALL TABLE final) x LIMIT 5)},
+		'', "$name: envelopes tell the changes");
 }
 
 insert_rows(200);
@@ -110,6 +136,10 @@ for my $round (1 .. 6)
 }
 is( $node->safe_psql('postgres', q{SELECT count(*) > 0 FROM upserts_topic WHERE t IS NULL AND id IS NULL AND key IS NOT NULL}), 't',
 	'keys that are gone left a tombstone');
+is( $node->safe_psql('postgres', q{SELECT DISTINCT source - 'ts_ms', ts_ms > 1.7e12 FROM changes_read WHERE op = 'u'}),
+	'{"db": "postgres", "name": "postgres", "table": "v", "schema": "public", "snapshot": "false", "connector": "tidemark"}|t', 'where they are from');
+is($node->safe_psql('postgres', q{SELECT count(*) = (SELECT count(*) FROM changes_read WHERE op = 'd') AND count(*) > 0 FROM changes_read WHERE op IS NULL}),
+	't', 'a tombstone behind each d');
 is( $node->safe_psql('postgres', q{SELECT count(*) FROM marked_topic WHERE key::jsonb <> jsonb_build_object('k', k, 'id', id)}),
 	'0', 'a key of two columns is an object');
 becomes($node, q{SELECT state FROM tidemark.sinks WHERE topic = 'refused_topic'::regclass}, 'error', 'corrections => error');

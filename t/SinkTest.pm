@@ -54,7 +54,7 @@ sub wait_sink_state
 	my ($node, $view, $state, $meanwhile) = @_;
 	$meanwhile->() if $meanwhile;
 	my $reached =
-	  $node->poll_query_until('postgres', "SELECT state = '$state' FROM tidemark.sinks WHERE view = '$view'::regclass");
+	  $node->poll_query_until('postgres', "SELECT bool_and(state = '$state') FROM tidemark.sinks WHERE view = '$view'::regclass");
 	ok($reached, "state: $state") or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');
 	return;
 }

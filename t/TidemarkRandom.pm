@@ -107,6 +107,7 @@ sub new
 		push @{ $self->{streams} }, $stream;
 		my $base = chance(0.4) ? $self->new_base($stream, "b${serial}_$number") : undef;
 		$self->new_view($stream, "v${serial}_${number}_$_", chance(0.5) ? $base : undef) for 1 .. between(2, 4);
+		$_->{followed} = $_->{continuous} && chance(0.4) for @{ $self->{views} };
 	}
 	return $self;
 }
@@ -619,6 +620,44 @@ sub schema
 		$sql .= "CREATE VIEW $view->{name} AS $view->{query};\n";
 		my $advance_on = $view->{arrival} ? ", advance_on => 'arrival'" : '';
 		$sql .= "SELECT tidemark.make_continuous('$view->{name}'$advance_on);\n" if $view->{continuous};
+		$sql .= topic_of($view->{name}) . follow($view->{name}) if $view->{followed};
+	}
+	return $sql;
+}
+
+# Somebody follows the view, as it is now, if it can be followed: a sink without a broker, whose process never runs. So all that is logged for it stays.
+sub follow
+{
+	my ($view) = @_;
+	return "DO \$\$ BEGIN PERFORM tidemark.start_sink('$view', '${view}_topic', corrections => 'mark'), tidemark.pause_sink('$view', '${view}_topic');\n"
+	  . "EXCEPTION WHEN feature_not_supported THEN NULL; END \$\$;\n";
+}
+
+# A topic for the view's first column.
+sub topic_of
+{
+	my ($view) = @_;
+	return "DO \$\$ BEGIN EXECUTE (SELECT format('CREATE FOREIGN TABLE ${view}_topic (%I %s) SERVER nowhere OPTIONS (topic ''nowhere'')', attname, format_type(atttypid, atttypmod))\n"
+	  . " FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum = 1); END \$\$;\n";
+}
+
+# What is logged for a view that keeps rows by key adds up to the view, if its frontier has come to the end. Rows come out where it doesn't.
+sub log_script
+{
+	my ($self) = @_;
+	my $sql = '';
+
+	for my $view (grep { $_->{followed} } @{ $self->{views} })
+	{
+		my ($name, $stream) = ($view->{name}, $view->{stream});
+		$sql .= "SELECT EXISTS (SELECT FROM tidemark.view v JOIN tidemark.continuous_views c ON c.view = v.relid WHERE v.relid = '$name'::regclass AND v.method = 'keyed' AND v.changes IS NOT NULL\n"
+		  . " AND NOT EXISTS (SELECT FROM $stream->{name} WHERE c.frontier IS NULL OR t > c.frontier::$stream->{type})) AS is_whole,\n"
+		  . " (SELECT string_agg('c' || attnum, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$name'::regclass AND attnum > 0) AS columns \\gset\n"
+		  . "\\if :is_whole\n"
+		  . "WITH shown AS MATERIALIZED (SELECT * FROM $name),\n"
+		  . " logged AS MATERIALIZED (SELECT :columns FROM tidemark_data.${name}_changes WHERE op <> 'd' EXCEPT ALL SELECT :columns FROM tidemark_data.${name}_changes WHERE op = 'd')\n"
+		  . "(SELECT '$name: not logged', x FROM (TABLE shown EXCEPT ALL TABLE logged) x LIMIT 5) UNION ALL (SELECT '$name: logged', x FROM (TABLE logged EXCEPT ALL TABLE shown) x LIMIT 5);\n"
+		  . "\\endif\n";
 	}
 	return $sql;
 }
@@ -628,7 +667,8 @@ sub views { return map { $_->{name} } @{ $_[0]{views} } }
 sub drop
 {
 	my ($self) = @_;
-	return join '', map { "DROP TABLE $_->{name} CASCADE;\n" } @{ $self->{streams} };
+	return join '', (map { "DROP TABLE $_->{name} CASCADE;\n" } @{ $self->{streams} }),
+	  map { "DROP FOREIGN TABLE $_->{name}_topic;\n" } grep { $_->{followed} } @{ $self->{views} };
 }
 
 # The table itself is changed.
@@ -653,6 +693,8 @@ sub change_of_view
 	my ($self) = @_;
 	my $view = pick(@{ $self->{views} });
 	return $self->change_of_stream if chance(0.1);
+	return "BEGIN; SELECT tidemark.stop_sink('$view->{name}', '$view->{name}_topic'); COMMIT;\n" . follow($view->{name}) if $view->{followed} && chance(0.5);
+	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if $view->{followed};
 	return "CREATE OR REPLACE VIEW $view->{name} AS SELECT * FROM $view->{stream}{name} WHERE " . random_condition() . ";\n"
 	  if $view->{base} && !$view->{first_rows} && chance(0.3);
 	return "DROP VIEW $view->{name}; CREATE VIEW $view->{name} AS $view->{query}; SELECT tidemark.make_continuous('$view->{name}');\n"

@@ -10,6 +10,9 @@
  * in portions that end with a transaction (1) or with an event time (2). So nothing is written
  * twice, a new consumer is at (before everything, 0), and what waits for him is in the view's own tables (view/change_log.c).
  *
+ * Of views that keep rows by key, everything is in the log (view/keyed_log.c), and a consumer gets what is behind his seq in its order. The
+ * rows that were there when he began are in it too, for him alone: others leave them out.
+ *
  * Nothing leaves the server that a crash could take back: maintainer and ingestion commit asynchronously, so all that the
  * snapshot sees is flushed before it is read.
  *
@@ -31,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "view/change_log.h"
+#include "view/keyed_log.h"
 
 #include "sink/feed.h"
 
@@ -83,14 +87,26 @@ typedef struct Portion
 	int64 seq;	/* of the last correction */
 } Portion;
 
+/* What a row of the log says. */
+static FeedOp
+op_of(TupleTableSlot *slot, int n_columns)
+{
+	char op = DatumGetChar(slot->tts_values[n_columns + 2]);
+
+	return op == CHANGE_PRESENT ? FEED_FINAL : (FeedOp) op;
+}
+
 static int64
 unit_of(const Portion *portion, TupleTableSlot *slot)
 {
 	Datum value = slot->tts_values[portion->n_columns];
 
-	if (portion->corrections)
-		return DatumGetInt64(value);
-	return event_time_ticks(portion->feed->time_type, value);
+	if (!portion->corrections)
+		return event_time_ticks(portion->feed->time_type, value);
+	/* rows that change nothing are units of their own: transactions may have very many */
+	return op_of(slot, portion->n_columns) == FEED_FINAL
+			   ? -DatumGetInt64(slot->tts_values[portion->n_columns + 1])
+			   : DatumGetInt64(value);
 }
 
 static bool
@@ -112,7 +128,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (portion->corrections)
 	{
 		portion->seq = DatumGetInt64(slot->tts_values[portion->n_columns + 1]);
-		op = (FeedOp) DatumGetChar(slot->tts_values[portion->n_columns + 2]);
+		op = op_of(slot, portion->n_columns);
 	}
 	portion->receive(op, slot, portion->arg);
 	return true;
@@ -228,13 +244,56 @@ data_table(Oid table)
 	return psprintf("%s.%s", TIDEMARK_DATA_SCHEMA, pstrdup(quote_identifier(get_rel_name(table))));
 }
 
+/* The last change that is logged; none: 0. */
+static int64
+last_seq(const ContinuousView *view)
+{
+	return select_int8(psprintf("SELECT max(seq) FROM %s", data_table(view->changes)), 0, NULL,
+					   NULL, 0);
+}
+
+/* Of a log that is of rows; with those that are there now, if they are to be sent. Returns up to where these are. */
+static int64
+begin_with_rows(const ContinuousView *view, bool present)
+{
+	if (!present)
+		return 0;
+	keyed_log_present(view, keyed_log_of_view(view));
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+	return last_seq(view);
+}
+
+FeedPosition
+feed_begin(Oid relid, const char *start_at, ContinuousView *view, int64 *present_to)
+{
+	bool beginning = strcmp(start_at, "beginning") == 0;
+	FeedPosition position = {.frontier = TICKS_MIN};
+
+	if (!beginning && strcmp(start_at, "now") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("start_at must be \"beginning\" or \"now\", not \"%s\"", start_at)));
+	change_log_create(relid);
+	(void) view_lookup(relid, view);
+	*present_to = 0;
+	/* nobody changes the view's rows before this transaction ends */
+	PushActiveSnapshot(GetLatestSnapshot());
+	position.seq = last_seq(view);
+	if (!beginning)
+		position.frontier = frontier_read(relid, GetActiveSnapshot()).frontier;
+	if (change_log_is_of_rows(relid))
+		*present_to = begin_with_rows(view, beginning);
+	PopActiveSnapshot();
+	return position;
+}
+
 void
 feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns)
 {
 	Stream stream;
 	Query *query;
 
-	*feed = (Feed){.role = role, .columns = columns};
+	*feed = (Feed){.role = role, .columns = columns, .until = TICKS_MAX, .corrected_to = TICKS_MIN};
 	view_require(view, &feed->view);
 	if (feed->view.mat != mat || !OidIsValid(feed->view.changes))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -245,16 +304,11 @@ feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns)
 	if (!stream_lookup(feed->view.stream, &stream))
 		elog(ERROR, "stream %u of view %u is not in the catalogue", feed->view.stream, view);
 	feed->time_type = stream.time_type;
-	query = analyse(psprintf("SELECT %s FROM %s", columns, data_table(mat)), NULL, 0);
+	feed->of_rows = change_log_is_of_rows(view);
+	query = analyse(psprintf("SELECT %s FROM %s", columns,
+							 data_table(feed->of_rows ? feed->view.changes : mat)),
+					NULL, 0);
 	feed->desc = ExecCleanTypeFromTL(query->targetList);
-}
-
-/* The last change that is logged; none: 0. */
-static int64
-last_seq(const Feed *feed)
-{
-	return select_int8(psprintf("SELECT max(seq) FROM %s", data_table(feed->view.changes)), 0, NULL,
-					   NULL, 0);
 }
 
 bool
@@ -263,7 +317,7 @@ feed_has_news(const Feed *feed, const FeedPosition *position, Ticks *frontier)
 	Frontier now = frontier_read(feed->view.relid, GetActiveSnapshot());
 
 	*frontier = now.frontier;
-	return now.frontier > position->frontier || last_seq(feed) > position->seq;
+	return now.frontier > position->frontier || last_seq(&feed->view) > position->seq;
 }
 
 /* Step 1: true if there are more of them. */
@@ -271,15 +325,15 @@ static bool
 read_corrections(const Feed *feed, FeedPosition *position, int64 max_rows, FeedReceiver receive,
 				 void *arg, int64 *rows)
 {
+	Ticks sent = Max(position->frontier, feed->corrected_to);
 	Oid types[] = {INT8OID, feed->time_type};
-	Datum values[] = {Int64GetDatum(position->seq),
-					  event_time_datum(feed->time_type, position->frontier)};
-	int64 last = last_seq(feed);
+	Datum values[] = {Int64GetDatum(position->seq), event_time_datum(feed->time_type, sent)};
+	int64 last = last_seq(&feed->view);
 	Portion portion;
 
 	portion_init(&portion, feed, max_rows, receive, arg);
 	portion.corrections = true;
-	if (last > position->seq && position->frontier != TICKS_MIN)
+	if (last > position->seq && sent != TICKS_MIN)
 		run_portion(&portion,
 					psprintf("SELECT %s, written_by, seq, op FROM %s WHERE seq > $1 AND c%d <= $2 "
 							 "ORDER BY seq",
@@ -295,7 +349,8 @@ static bool
 read_final_rows(const Feed *feed, FeedPosition *position, int64 max_rows, FeedReceiver receive,
 				void *arg)
 {
-	Ticks frontier = frontier_read(feed->view.relid, GetActiveSnapshot()).frontier;
+	Ticks frontier =
+		Min(frontier_read(feed->view.relid, GetActiveSnapshot()).frontier, feed->until);
 	Oid types[] = {feed->time_type, feed->time_type};
 	Datum values[] = {event_time_datum(feed->time_type, position->frontier),
 					  event_time_datum(feed->time_type, frontier)};
@@ -314,24 +369,64 @@ read_final_rows(const Feed *feed, FeedPosition *position, int64 max_rows, FeedRe
 	return portion.ended;
 }
 
+/* All, of a log that is of rows: true if there is more. */
+static bool
+read_log(const Feed *feed, FeedPosition *position, int64 max_rows, FeedReceiver receive, void *arg)
+{
+	Ticks frontier = frontier_read(feed->view.relid, GetActiveSnapshot()).frontier;
+	Oid types[] = {INT8OID, INT8OID};
+	Datum values[] = {Int64GetDatum(position->seq), Int64GetDatum(feed->present_to)};
+	int64 last = last_seq(&feed->view);
+	Portion portion;
+
+	portion_init(&portion, feed, max_rows, receive, arg);
+	portion.corrections = true;
+	if (last > position->seq)
+		run_portion(&portion,
+					psprintf("SELECT %s, written_by, seq, op FROM %s WHERE seq > $1 AND "
+							 "(op <> '%c' OR seq <= $2) ORDER BY seq",
+							 feed->columns, data_table(feed->view.changes), CHANGE_PRESENT),
+					2, types, values);
+	position->seq = portion.ended ? portion.seq : Max(last, position->seq);
+	if (!portion.ended)
+		position->frontier = frontier;
+	return portion.ended;
+}
+
 bool
 feed_read(const Feed *feed, FeedPosition *position, int64 max_rows, FeedReceiver receive, void *arg)
 {
 	int64 rows;
 
 	flush_what_is_visible();
+	if (feed->of_rows)
+		return read_log(feed, position, max_rows, receive, arg);
 	if (read_corrections(feed, position, max_rows, receive, arg, &rows))
 		return true;
 	return read_final_rows(feed, position, Max(max_rows - rows, 1), receive, arg);
 }
 
+static int64
+log_lag(const ContinuousView *view, const FeedPosition *position, int64 present_to)
+{
+	Oid types[] = {INT8OID, INT8OID};
+	Datum values[] = {Int64GetDatum(position->seq), Int64GetDatum(present_to)};
+
+	return select_int8(psprintf("SELECT count(*) FROM %s WHERE seq > $1 AND (op <> '%c' OR seq <= "
+								"$2)",
+								data_table(view->changes), CHANGE_PRESENT),
+					   2, types, values, 0);
+}
+
 int64
-feed_lag(const ContinuousView *view, const FeedPosition *position)
+feed_lag(const ContinuousView *view, const FeedPosition *position, int64 present_to)
 {
 	Stream stream;
 	Oid types[] = {InvalidOid, INT8OID};
 	Datum values[] = {0, Int64GetDatum(position->seq)};
 
+	if (change_log_is_of_rows(view->relid))
+		return log_lag(view, position, present_to);
 	if (!stream_lookup(view->stream, &stream))
 		return 0;
 	types[0] = stream.time_type;

@@ -16,7 +16,7 @@ typedef struct FeedPosition
 
 typedef enum FeedOp
 {
-	FEED_FINAL = 'f',  /* a row that became final */
+	FEED_FINAL = 'f',  /* a row that became final, or was there when the consumer began */
 	FEED_INSERT = 'i', /* a row that came late, or is the new version of one that was deleted */
 	FEED_DELETE = 'd'  /* a row that had been final */
 } FeedOp;
@@ -28,10 +28,25 @@ typedef struct Feed
 	Oid role;			 /* with whose rights the columns are computed */
 	const char *columns; /* a select list over the materialised table's columns c1, c2, … */
 	TupleDesc desc;		 /* of its rows; two more columns follow in the slots that are received */
+	bool of_rows;		 /* all that there is to read is in the log: change_log_is_of_rows */
+
+	int64
+		present_to; /* of such a log: the rows that were there when this consumer began are logged up to there; feed_open: 0 */
+
+	/* For who may have received more than his position says. feed_open sets them to what changes nothing. */
+	Ticks until;		/* final rows up to there only */
+	Ticks corrected_to; /* corrections of rows up to there, though they are behind the position */
 } Feed;
 
 /* Where the rows go. The slot has the select list's columns first, and is valid during the call. */
 typedef void (*FeedReceiver)(FeedOp op, TupleTableSlot *slot, void *arg);
+
+/*
+ * Where a new consumer of the view begins, whose corrections are logged from now on: start_at "beginning", he gets all rows, or "now", those
+ * that are to become final. *present_to: as in Feed. *view is filled. The caller has locked the view's relation.
+ */
+extern FeedPosition feed_begin(Oid relid, const char *start_at, ContinuousView *view,
+							   int64 *present_to);
 
 /* Fills *feed; the view's materialised part must be mat, or it has been made anew: an error. Needs a snapshot. */
 extern void feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns);
@@ -48,8 +63,8 @@ extern bool feed_has_news(const Feed *feed, const FeedPosition *position, Ticks 
 extern bool feed_read(const Feed *feed, FeedPosition *position, int64 max_rows,
 					  FeedReceiver receive, void *arg);
 
-/* How many rows there are that a consumer at this position doesn't have, changed ones included. */
-extern int64 feed_lag(const ContinuousView *view, const FeedPosition *position);
+/* How many rows there are that a consumer at this position, for whom present_to is as in Feed, doesn't have, changed ones included. */
+extern int64 feed_lag(const ContinuousView *view, const FeedPosition *position, int64 present_to);
 
 /* Deletes logged changes up to the least seq that any consumer of the view needs. */
 extern void feed_trim(const ContinuousView *view);

@@ -1,9 +1,11 @@
 /*
  * kafka_sink.c: a Kafka topic as a sink's target.
  *
- * The producer is transactional. Its id, and the group whose committed offset is the sink's position, are one name that no other sink of
+ * Exactly once: the producer is transactional. Its id, and the group whose committed offset is the sink's position, are one name that no other sink of
  * any server has: tidemark-<system identifier>-<database>-<sink>. A newer producer of that id fences an older one, so that of two
  * processes for one sink only the newer gets anything committed. See kafka/transaction.c.
+ *
+ * At least once: the producer is idempotent only, and a commit is that the broker has acknowledged all records.
  */
 #include "tidemark.h"
 
@@ -14,6 +16,7 @@
 
 #include "format/encoder.h"
 #include "kafka/transaction.h"
+#include "sink/envelope.h"
 #include "sink/sink.h"
 #include "sink/upsert.h"
 
@@ -27,24 +30,41 @@
 
 typedef struct KafkaSink
 {
-	char *name; /* transactional id and group */
+	char *name; /* transactional id and group; NULL: at least once */
 	KafkaProducer *producer;
 	RecordEncoder *encoder;
+	Envelope *envelope;		   /* NULL: a record is its row */
 	UpsertBuffer *corrections; /* of this portion; mode upsert */
 	int64 sent;				   /* records, in this transaction */
 } KafkaSink;
 
-static void
-open_target(Sink *sink)
+static KafkaSink *
+open_state(Sink *sink)
 {
 	KafkaSink *state = palloc0(sizeof(KafkaSink));
 
 	sink->state = state;
-	state->name =
-		psprintf("tidemark-" UINT64_FORMAT "-%u-%d", GetSystemIdentifier(), MyDatabaseId, sink->id);
 	state->encoder = record_encoder_create(sink->topic, sink->feed.desc, sink->columns.attnums);
 	state->corrections = upsert_buffer_create();
+	if (sink->envelope == ENVELOPE_DEBEZIUM)
+		state->envelope = envelope_create(sink->view);
+	return state;
+}
+
+static void
+open_exactly_once(Sink *sink)
+{
+	KafkaSink *state = open_state(sink);
+
+	state->name =
+		psprintf("tidemark-" UINT64_FORMAT "-%u-%d", GetSystemIdentifier(), MyDatabaseId, sink->id);
 	state->producer = kafka_producer_open_transactional(sink->topic, sink->role, state->name);
+}
+
+static void
+open_at_least_once(Sink *sink)
+{
+	open_state(sink)->producer = kafka_producer_open(sink->topic, sink->role);
 }
 
 static bool
@@ -92,7 +112,8 @@ begin(Sink *sink)
 {
 	KafkaSink *state = sink->state;
 
-	kafka_transaction_begin(state->producer);
+	if (state->name)
+		kafka_transaction_begin(state->producer);
 	state->sent = 0;
 }
 
@@ -109,12 +130,41 @@ add_header(OutgoingRecord *record, const char *name, const char *text)
 }
 
 static void
-send_record(OutgoingRecord *record, void *arg)
+send_record(KafkaSink *state, OutgoingRecord *record)
+{
+	kafka_producer_send(state->producer, record);
+	state->sent++;
+}
+
+/* Sends the change of the record's key from one row to another, of which the record has the payload. */
+static void
+send_change(OutgoingRecord *record, const UpsertRow *before, const UpsertRow *after, void *arg)
 {
 	KafkaSink *state = arg;
 
-	kafka_producer_send(state->producer, record);
-	state->sent++;
+	if (state->envelope)
+	{
+		envelope_fill(state->envelope, record, before, after);
+		send_record(state, record);
+		record->payload = NULL;
+		record->payload_len = 0;
+	}
+	if (state->envelope == NULL || after == NULL)
+		send_record(state, record);
+}
+
+/* Sends a row that became final, or a correction that is marked. */
+static void
+send_row(KafkaSink *state, OutgoingRecord *record, FeedOp op)
+{
+	UpsertRow row = {.bytes = unconstify(char *, record->payload), .len = record->payload_len};
+
+	if (state->envelope)
+		envelope_fill(state->envelope, record, op == FEED_DELETE ? &row : NULL,
+					  op == FEED_DELETE ? NULL : &row);
+	else if (op != FEED_FINAL)
+		add_header(record, OP_HEADER, op == FEED_DELETE ? "delete" : "insert");
+	send_record(state, record);
 }
 
 /* The record's key, where the sink has one of its own: the last column. */
@@ -144,33 +194,37 @@ put(Sink *sink, FeedOp op, TupleTableSlot *slot)
 {
 	KafkaSink *state = sink->state;
 	OutgoingRecord record;
-	char *complete = event_time_text(sink->feed.time_type, sink->complete);
 
 	record_encode(state->encoder, slot->tts_values, slot->tts_isnull, &record);
 	if (sink->key || sink->mode == SINK_UPSERT)
 		set_key(sink, slot, &record);
-	if (complete)
-		add_header(&record, WATERMARK_HEADER, complete);
+	if (sink->complete)
+		add_header(&record, WATERMARK_HEADER, sink->complete);
 	if (op != FEED_FINAL && sink->mode == SINK_UPSERT)
 	{
 		upsert_buffer_add(state->corrections, op, &record);
 		return;
 	}
-	if (op != FEED_FINAL)
-		add_header(&record, OP_HEADER, op == FEED_DELETE ? "delete" : "insert");
 	/* corrections come before */
-	upsert_buffer_flush(state->corrections, send_record, state);
-	send_record(&record, state);
+	upsert_buffer_flush(state->corrections, send_change, state);
+	send_row(state, &record, op);
+}
+
+/* Sends what is left of the corrections, and counts. */
+static void
+finish_records(KafkaSink *state, SinkPosition *position)
+{
+	upsert_buffer_flush(state->corrections, send_change, state);
+	position->records += state->sent;
 }
 
 static void
-commit(Sink *sink, SinkPosition *position)
+commit_exactly_once(Sink *sink, SinkPosition *position)
 {
 	KafkaSink *state = sink->state;
 	KafkaPosition committed;
 
-	upsert_buffer_flush(state->corrections, send_record, state);
-	position->records += state->sent;
+	finish_records(state, position);
 	committed.number = position->commits;
 	committed.text = psprintf("%lld %lld %lld %lld", (long long) position->feed.frontier,
 							  (long long) position->feed.seq, (long long) position->records,
@@ -179,9 +233,24 @@ commit(Sink *sink, SinkPosition *position)
 	pfree(committed.text);
 }
 
-const SinkTarget kafka_sink = {.open = open_target,
+static void
+commit_at_least_once(Sink *sink, SinkPosition *position)
+{
+	KafkaSink *state = sink->state;
+
+	finish_records(state, position);
+	kafka_producer_flush(state->producer);
+}
+
+const SinkTarget kafka_sink = {.open = open_exactly_once,
 							   .is_there = is_there,
 							   .read_position = read_position,
 							   .begin = begin,
 							   .put = put,
-							   .commit = commit};
+							   .commit = commit_exactly_once};
+
+const SinkTarget kafka_sink_at_least_once = {.open = open_at_least_once,
+											 .is_there = is_there,
+											 .begin = begin,
+											 .put = put,
+											 .commit = commit_at_least_once};

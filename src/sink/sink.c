@@ -10,6 +10,10 @@
  * target has, whatever the catalogue says, so a crash of either side at any instant neither loses nor repeats a record. The transaction
  * here ends before the target's is committed: a target that is slow, or away, holds back no vacuum and stops nobody.
  *
+ * At least once, where the target has no transactions: the position is the catalogue's, and is written when the target has the
+ * records. Those of a portion that was cut off are sent again. Some of them may have been corrected meanwhile: so before a portion is sent,
+ * the catalogue is told up to where it may go, and the next session sends corrections up to there as well.
+ *
  * Mode append: each row once, when it becomes final. What is corrected later is counted and not sent, or sent with a mark, or an error.
  * Mode upsert: the last record of a key is its present row; one that goes leaves a tombstone.
  */
@@ -162,7 +166,9 @@ sink_open(Sink *sink)
 		AllocSetContextCreate(sink->context, "tidemark sink row", ALLOCSET_DEFAULT_SIZES);
 	sink->columns = sink_columns(sink->view, sink->topic, sink->key);
 	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
-	sink->target = &kafka_sink;
+	sink->target = sink->delivery == DELIVERY_AT_LEAST_ONCE ? &kafka_sink_at_least_once
+															: &kafka_sink;
+	sink->announced_before = sink->announced;
 	sink->target->open(sink);
 	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
@@ -175,6 +181,8 @@ sink_find_position(Sink *sink, char **error)
 	bool answered;
 	bool found;
 
+	if (sink->target->read_position == NULL)
+		return true;
 	StartTransactionCommand();
 	MemoryContextSwitchTo(sink->context);
 	answered = sink->target->read_position(sink, &committed, &found, error);
@@ -242,6 +250,17 @@ receive(FeedOp op, TupleTableSlot *slot, void *arg)
 	MemoryContextReset(sink->row_context);
 }
 
+static void
+note_complete(Sink *sink)
+{
+	MemoryContext old = MemoryContextSwitchTo(sink->context);
+
+	if (sink->complete)
+		pfree(sink->complete);
+	sink->complete = event_time_text(sink->feed.time_type, sink->position.feed.frontier);
+	MemoryContextSwitchTo(old);
+}
+
 /* Reads a portion and puts it to the target; *next becomes the position behind it. True if there is more. */
 static bool
 read_portion(Sending *sending)
@@ -251,7 +270,13 @@ read_portion(Sending *sending)
 
 	catalog_begin_transaction();
 	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
-	sink->complete = sink->position.feed.frontier;
+	sink->feed.present_to = sink->present_to;
+	if (sink->target->read_position == NULL)
+	{
+		sink->feed.until = sink->announced;
+		sink->feed.corrected_to = sink->announced_before;
+	}
+	note_complete(sink);
 	more = feed_read(&sink->feed, &sending->next->feed, PORTION_ROWS, receive, sending);
 	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
@@ -273,6 +298,8 @@ sink_send(Sink *sink)
 	Sending sending = {.sink = sink, .next = &next};
 	SinkProgress progress = {0};
 
+	if (sink->target->read_position == NULL)
+		sink_announce(sink);
 	progress.more = read_portion(&sending);
 	if (!sending.begun && is_worth_a_commit(sink, &next))
 	{

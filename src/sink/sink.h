@@ -29,6 +29,20 @@ typedef enum SinkCorrections
 	CORRECTIONS_REFUSED /* an error */
 } SinkCorrections;
 
+/* What a crash may do. */
+typedef enum SinkDelivery
+{
+	DELIVERY_EXACTLY_ONCE, /* nothing: records and position are committed together, by the target */
+	DELIVERY_AT_LEAST_ONCE /* repeat records: the position is the catalogue's, written when they have arrived */
+} SinkDelivery;
+
+/* What a record says of a row that came, or of a change. */
+typedef enum SinkEnvelope
+{
+	ENVELOPE_NONE,
+	ENVELOPE_DEBEZIUM /* before, after, operation: envelope.h */
+} SinkEnvelope;
+
 typedef struct Sink Sink;
 
 /* What is read for a topic's records: of the view's columns those that it has, by their names. */
@@ -41,7 +55,7 @@ typedef struct SinkColumns
 } SinkColumns;
 
 /*
- * A kind of place that sinks send to. What is opened belongs to the session (CurrentMemoryContext of open). An error that is raised ends the
+ * A kind of place that sinks send to, and a way of sending. What is opened belongs to the session (CurrentMemoryContext of open). An error that is raised ends the
  * session; the next one asks the place how far the sink is.
  */
 typedef struct SinkTarget
@@ -54,7 +68,8 @@ typedef struct SinkTarget
 
 	/*
 	 * Ends what an earlier session has left, and reads the position that is committed: *found is false if there is none. False,
-	 * with *error, if the place doesn't answer. In a transaction.
+	 * with *error, if the place doesn't answer. In a transaction. NULL: the place keeps no position, and what is put may be
+	 * seen before commit, or without it.
 	 */
 	bool (*read_position)(Sink *sink, SinkPosition *position, bool *found, char **error);
 
@@ -65,7 +80,8 @@ typedef struct SinkTarget
 	void (*commit)(Sink *sink, SinkPosition *position);
 } SinkTarget;
 
-extern const SinkTarget kafka_sink;
+extern const SinkTarget kafka_sink;				  /* exactly once */
+extern const SinkTarget kafka_sink_at_least_once; /* for brokers without transactions */
 
 struct Sink
 {
@@ -79,16 +95,21 @@ struct Sink
 	char topic_name[NAMEDATALEN];
 	SinkMode mode;
 	SinkCorrections corrections;
+	SinkDelivery delivery;
+	SinkEnvelope envelope;
 	List *
 		key; /* names of the view's columns that are the record's key; NIL: the topic's table says */
 	bool position_lost; /* go on from the catalogue's position if the place has none */
 	SinkPosition position;
+	Ticks announced; /* rows up to there may have been sent, whatever the position says */
 
 	SinkColumns columns;
 	Feed feed;
+	int64 present_to;		  /* as in feed */
+	Ticks announced_before;	  /* this session */
 	int64 trimmed_to;		  /* logged changes up to there are deleted, unless others need them */
 	TimestampTz committed_at; /* when the target did it last, in this session */
-	Ticks complete;			  /* all final rows up to this event time were committed before */
+	char *complete; /* event time: all final rows up to there were committed before; NULL: none */
 	const SinkTarget *target;
 	void *state;			   /* the target's own */
 	MemoryContext context;	   /* of the session */
@@ -103,6 +124,9 @@ extern bool sink_load(Sink *sink);
 /* Writes how far it is; caught_up: there's no more now. False when it's gone or paused. */
 extern bool sink_save(Sink *sink, bool caught_up);
 
+/* Writes that rows up to the view's frontier may be sent from now on; it is flushed with what is read next. */
+extern void sink_announce(Sink *sink);
+
 extern void sink_record_error(int32 id, const char *message);
 
 /* ---- sink.c ---- */
@@ -113,6 +137,8 @@ extern SinkColumns sink_columns(Oid view, Oid topic, List *key);
 /* What the catalogue, and users, call them; errors for other words. key: a name[], as a list of C strings. */
 extern SinkMode sink_mode(const char *word);
 extern SinkCorrections sink_corrections(const char *word);
+extern SinkDelivery sink_delivery(const char *word);
+extern SinkEnvelope sink_envelope(const char *word);
 extern List *sink_key(Datum key);
 
 /* Has the sink's role the rights that it needs? Raises an error if not. */

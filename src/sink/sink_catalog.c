@@ -2,7 +2,8 @@
  * sink_catalog.c: what the catalogue knows of a sink: tidemark.sink.
  *
  * Its position there is at or behind the one that the target has: it is written after the target has committed. It is for
- * display, and says up to where the log of the view's corrections is no longer needed.
+ * display, and says up to where the log of the view's corrections is no longer needed. Where the target keeps no position, it is
+ * the position.
  *
  * All statements here run in the worker, as superuser, with search_path = pg_catalog, each in a transaction of its own.
  */
@@ -27,7 +28,7 @@ static void
 load_key(Sink *sink)
 {
 	bool isnull;
-	Datum key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 15, &isnull);
+	Datum key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 19, &isnull);
 	MemoryContext old = MemoryContextSwitchTo(sink->context);
 
 	if (!isnull)
@@ -46,7 +47,8 @@ sink_load(Sink *sink)
 	if (SPI_execute_with_args(
 			"SELECT s.view::oid, s.mat::oid, s.topic::oid, s.role::oid, v.relname, t.relname, "
 			"s.position_lost,"
-			" s.frontier, s.seq, s.commits, s.records, s.ignored, s.mode, s.corrections, s.key"
+			" s.frontier, s.seq, s.commits, s.records, s.ignored, s.mode, s.corrections, "
+			"s.delivery, s.announced, s.envelope, s.present_to, s.key"
 			" FROM tidemark.sink s"
 			" JOIN pg_class v ON v.oid = s.view JOIN pg_class t ON t.oid = s.topic"
 			" WHERE s.id = $1 AND NOT s.paused",
@@ -69,6 +71,10 @@ sink_load(Sink *sink)
 			.ignored = DatumGetInt64(column(12))};
 		sink->mode = sink_mode(TextDatumGetCString(column(13)));
 		sink->corrections = sink_corrections(TextDatumGetCString(column(14)));
+		sink->delivery = sink_delivery(TextDatumGetCString(column(15)));
+		sink->announced = DatumGetInt64(column(16));
+		sink->envelope = sink_envelope(TextDatumGetCString(column(17)));
+		sink->present_to = DatumGetInt64(column(18));
 		load_key(sink);
 	}
 	catalog_end_transaction();
@@ -105,6 +111,24 @@ sink_save(Sink *sink, bool caught_up)
 	}
 	catalog_end_transaction();
 	return wanted;
+}
+
+void
+sink_announce(Sink *sink)
+{
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(sink->id)};
+
+	catalog_begin_transaction();
+	if (SPI_execute_with_args(
+			"UPDATE tidemark.sink s SET announced = f.frontier FROM tidemark.frontier f"
+			" WHERE s.id = $1 AND f.relid = s.view AND f.frontier > s.announced"
+			" RETURNING s.announced",
+			1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+		elog(ERROR, "writing tidemark.sink failed");
+	if (SPI_processed == 1)
+		sink->announced = DatumGetInt64(column(1));
+	catalog_end_transaction();
 }
 
 void

@@ -21,9 +21,12 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "kafka/option.h"
 #include "kafka/topic.h"
 #include "sink/sink.h"
 #include "view/change_log.h"
+#include "view/keyed_log.h"
+#include "view/slice.h"
 #include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(tidemark_start_sink);
@@ -34,22 +37,6 @@ PG_FUNCTION_INFO_V1(tidemark_sink_lag);
 PG_FUNCTION_INFO_V1(tidemark_forget_changes);
 
 /* ---- start ---------------------------------------------------------------------------------------- */
-
-/* Locks a view that is to have a sink: nobody replaces it meanwhile. */
-static void
-lock_view(Oid relid, ContinuousView *view)
-{
-	LockRelationOid(relid, ShareUpdateExclusiveLock);
-	view_require(relid, view);
-	if (strcmp(view_method(relid).method, "keyed") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("view \"%s\" can't have a sink: it keeps one row, or some, of each key",
-						get_rel_name(relid)),
-				 errdetail("A row of it is never final: it goes when another takes its place."),
-				 errhint("Send a view that has every row, and keep the last one of each key where "
-						 "it is read, or write the rows of now with INSERT INTO ... SELECT.")));
-}
 
 /* The number of a word in a list that ends with NULL; an error for another one. */
 static int
@@ -84,6 +71,22 @@ sink_corrections(const char *word)
 	return (SinkCorrections) choose("corrections", word, words);
 }
 
+SinkDelivery
+sink_delivery(const char *word)
+{
+	static const char *const words[] = {"exactly_once", "at_least_once", NULL};
+
+	return (SinkDelivery) choose("delivery", word, words);
+}
+
+SinkEnvelope
+sink_envelope(const char *word)
+{
+	static const char *const words[] = {"none", "debezium", NULL};
+
+	return (SinkEnvelope) choose("envelope", word, words);
+}
+
 List *
 sink_key(Datum key)
 {
@@ -104,41 +107,24 @@ sink_key(Datum key)
 	return names;
 }
 
-/* Where a new sink begins: before everything, or behind what is final now. */
-static FeedPosition
-first_position(const char *start_at, const ContinuousView *view)
-{
-	FeedPosition position = {.frontier = TICKS_MIN};
-
-	if (strcmp(start_at, "now") == 0)
-	{
-		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-		position.frontier = frontier_read(view->relid, snapshot).frontier;
-		UnregisterSnapshot(snapshot);
-	}
-	else if (strcmp(start_at, "beginning") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("start_at must be \"beginning\" or \"now\", not \"%s\"", start_at)));
-	return position;
-}
-
 /* What start_sink is given. */
 typedef struct SinkOptions
 {
 	char *mode;
 	char *corrections;
 	char *start_at;
+	char *delivery;
+	char *envelope;
 	bool has_key;
 	Datum key; /* name[] */
 } SinkOptions;
 
 static void
 insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
-			const FeedPosition *position)
+			const FeedPosition *position, int64 present_to)
 {
-	Oid types[] = {REGCLASSOID, OIDOID,	 REGCLASSOID,  REGROLEOID,
-				   TEXTOID,		TEXTOID, NAMEARRAYOID, INT8OID};
+	Oid types[] = {REGCLASSOID,	 OIDOID,  REGCLASSOID, REGROLEOID, TEXTOID, TEXTOID,
+				   NAMEARRAYOID, INT8OID, TEXTOID,	   TEXTOID,	   INT8OID, INT8OID};
 	Datum values[] = {ObjectIdGetDatum(view->relid),
 					  ObjectIdGetDatum(view->mat),
 					  ObjectIdGetDatum(topic),
@@ -146,12 +132,19 @@ insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
 					  CStringGetTextDatum(options->mode),
 					  CStringGetTextDatum(options->corrections),
 					  options->key,
-					  Int64GetDatum(position->frontier)};
-	char nulls[] = {' ', ' ', ' ', ' ', ' ', ' ', options->has_key ? ' ' : 'n', ' ', '\0'};
+					  Int64GetDatum(position->frontier),
+					  CStringGetTextDatum(options->delivery),
+					  CStringGetTextDatum(options->envelope),
+					  Int64GetDatum(position->seq),
+					  Int64GetDatum(present_to)};
+	char nulls[] = {' ', ' ', ' ', ' ', ' ', ' ', options->has_key ? ' ' : 'n',
+					' ', ' ', ' ', ' ', ' ', '\0'};
 
 	if (catalog_execute(
-			"INSERT INTO tidemark.sink (view, mat, topic, role, mode, corrections, key, frontier)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+			"INSERT INTO tidemark.sink (view, mat, topic, role, mode, corrections, key, frontier,"
+			" announced, delivery, envelope, seq, present_to)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12) ON CONFLICT DO "
+			"NOTHING",
 			lengthof(types), types, values, nulls) == 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("view \"%s\" is already sent to topic table \"%s\"",
@@ -160,12 +153,81 @@ insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
 								"ends it and forgets its position.")));
 }
 
+/* The view's columns that are its keys, as a name[]; false if one is not among them, or several rows have a key. */
+static bool
+key_of_view(Oid view, const Keyed *keyed, Datum *key)
+{
+	int n = 0;
+	Datum *names = palloc(sizeof(Datum) * (list_length(keyed->query->targetList) + 1));
+	List *found = NIL;
+	ListCell *cell;
+
+	foreach (cell, keyed->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		const KeyedColumn *column = entry->resjunk ? NULL
+												   : keyed_key_of_output(keyed, entry->resno);
+
+		if (column == NULL || list_member_ptr(found, column))
+			continue;
+		found = lappend(found, unconstify(KeyedColumn *, column));
+		names[n] = CStringGetDatum(palloc0(NAMEDATALEN));
+		strlcpy(DatumGetCString(names[n++]), get_attname(view, entry->resno, false), NAMEDATALEN);
+	}
+	*key = PointerGetDatum(construct_array(names, n, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR));
+	return n > 0 && n == list_length(keyed->keys) && keyed->limit == 1 &&
+		   keyed->count == KEYED_ROWS;
+}
+
+/* What is in an envelope is an object. */
+static void
+check_envelope(const char *envelope, Oid topic)
+{
+	TopicOptions options;
+
+	topic_options_get(topic, &options);
+	if (sink_envelope(envelope) != ENVELOPE_NONE && options.format != FORMAT_JSON)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("an envelope needs a topic of format \"json\""),
+						errhint("Give topic table \"%s\" that format.", get_rel_name(topic))));
+}
+
+/*
+ * Of a view that keeps rows by key: a row of it is not final, unless the first ones by event time are kept, and mode "append" without its
+ * corrections would be nothing. The record's key is the view's, if nothing else is said.
+ */
+static void
+check_keyed(Oid view, Oid topic, SinkOptions *options)
+{
+	Shape shape;
+	Access access;
+
+	(void) slice_batch_query(view, &shape, &access);
+	shape_require(&shape, get_rel_name(view));
+	keyed_log_require(view, shape.keyed);
+	if (sink_mode(options->mode) == SINK_UPSERT && !options->has_key &&
+		!sink_columns(view, topic, NIL).has_key)
+		options->has_key = key_of_view(view, shape.keyed, &options->key);
+	if (sink_mode(options->mode) == SINK_APPEND && !keyed_rows_are_final(shape.keyed) &&
+		sink_corrections(options->corrections) != CORRECTIONS_MARKED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rows of view \"%s\" can't be sent in mode \"append\" without their "
+						"corrections",
+						get_rel_name(view)),
+				 errdetail("They are never final: a row goes when another takes its place."),
+				 errhint("mode => 'upsert' sends each key's present row; corrections => 'mark' all "
+						 "changes.")));
+}
+
 static void
 check_options(const SinkOptions *options, Oid view, Oid topic)
 {
 	SinkMode mode = sink_mode(options->mode);
 	List *key = options->has_key ? sink_key(options->key) : NIL;
 
+	(void) sink_delivery(options->delivery);
+	check_envelope(options->envelope, topic);
 	if (options->has_key && key == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key must have columns")));
@@ -188,6 +250,7 @@ tidemark_start_sink(PG_FUNCTION_ARGS)
 	SinkOptions options;
 	ContinuousView view;
 	FeedPosition position;
+	int64 present_to;
 
 	tidemark_require_preload("start_sink");
 	for (int i = 0; i < PG_NARGS(); i++)
@@ -199,15 +262,19 @@ tidemark_start_sink(PG_FUNCTION_ARGS)
 							.has_key = !PG_ARGISNULL(3),
 							.key = PG_GETARG_DATUM(3),
 							.corrections = text_to_cstring(PG_GETARG_TEXT_PP(4)),
-							.start_at = text_to_cstring(PG_GETARG_TEXT_PP(5))};
+							.start_at = text_to_cstring(PG_GETARG_TEXT_PP(5)),
+							.delivery = text_to_cstring(PG_GETARG_TEXT_PP(6)),
+							.envelope = text_to_cstring(PG_GETARG_TEXT_PP(7))};
 	topic_require(topic, ACL_INSERT);
 	sink_check_rights(relid, topic, GetUserId());
-	lock_view(relid, &view);
+	/* nobody replaces it meanwhile */
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	view_require(relid, &view);
+	if (change_log_is_of_rows(relid))
+		check_keyed(relid, topic, &options);
 	check_options(&options, relid, topic);
-	change_log_create(relid);
-	(void) view_lookup(relid, &view);
-	position = first_position(options.start_at, &view);
-	insert_sink(&view, topic, &options, &position);
+	position = feed_begin(relid, options.start_at, &view, &present_to);
+	insert_sink(&view, topic, &options, &position, present_to);
 	worker_wake_at_commit();
 	PG_RETURN_VOID();
 }
@@ -317,11 +384,12 @@ tidemark_sink_lag(PG_FUNCTION_ARGS)
 {
 	Oid relid = PG_GETARG_OID(0);
 	FeedPosition position = {.frontier = PG_GETARG_INT64(1), .seq = PG_GETARG_INT64(2)};
+	int64 present_to = PG_GETARG_INT64(3);
 	ContinuousView view;
 
 	if (!view_lookup(relid, &view) || !OidIsValid(view.changes) ||
 		(pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		 !has_privs_of_role(GetUserId(), ROLE_PG_MONITOR)))
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(feed_lag(&view, &position));
+	PG_RETURN_INT64(feed_lag(&view, &position, present_to));
 }

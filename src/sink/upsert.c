@@ -21,15 +21,9 @@
 typedef struct Entry
 {
 	OutgoingRecord record; /* of the key, without a payload */
-	List *came;			   /* of Payload */
-	bool went;
+	List *came;			   /* of UpsertRow */
+	UpsertRow *went;	   /* the first that had not come here */
 } Entry;
-
-typedef struct Payload
-{
-	char *bytes; /* NULL: none */
-	size_t len;
-} Payload;
 
 /* In the hash table: a key's bytes, and its entry. */
 typedef struct KeyBytes
@@ -137,11 +131,20 @@ entry_of(UpsertBuffer *buffer, const OutgoingRecord *record)
 }
 
 static bool
-is_payload(const Payload *payload, const OutgoingRecord *record)
+is_row(const UpsertRow *row, const OutgoingRecord *record)
 {
-	return (payload->bytes == NULL) == (record->payload == NULL) &&
-		   payload->len == record->payload_len &&
-		   (payload->bytes == NULL || memcmp(payload->bytes, record->payload, payload->len) == 0);
+	return (row->bytes == NULL) == (record->payload == NULL) && row->len == record->payload_len &&
+		   (row->bytes == NULL || memcmp(row->bytes, record->payload, row->len) == 0);
+}
+
+static UpsertRow *
+copy_row(const OutgoingRecord *record)
+{
+	UpsertRow *row = palloc(sizeof(UpsertRow));
+
+	row->bytes = copy_bytes(record->payload, record->payload_len);
+	row->len = record->payload_len;
+	return row;
 }
 
 /* Strikes out a row that came like this; false if there's none. */
@@ -152,7 +155,7 @@ strike_out(Entry *entry, const OutgoingRecord *record)
 
 	foreach (cell, entry->came)
 	{
-		if (!is_payload(lfirst(cell), record))
+		if (!is_row(lfirst(cell), record))
 			continue;
 		entry->came = list_delete_cell(entry->came, cell);
 		return true;
@@ -166,22 +169,15 @@ upsert_buffer_add(UpsertBuffer *buffer, FeedOp op, const OutgoingRecord *record)
 	MemoryContext old = MemoryContextSwitchTo(buffer->context);
 	Entry *entry = entry_of(buffer, record);
 
-	if (op == FEED_DELETE)
-		entry->went |= !strike_out(entry, record);
-	else
-	{
-		Payload *payload = palloc(sizeof(Payload));
-
-		payload->bytes = copy_bytes(record->payload, record->payload_len);
-		payload->len = record->payload_len;
-		entry->came = lappend(entry->came, payload);
-	}
+	if (op != FEED_DELETE)
+		entry->came = lappend(entry->came, copy_row(record));
+	else if (!strike_out(entry, record) && entry->went == NULL)
+		entry->went = copy_row(record);
 	MemoryContextSwitchTo(old);
 }
 
 void
-upsert_buffer_flush(UpsertBuffer *buffer, void (*send)(OutgoingRecord *record, void *arg),
-					void *arg)
+upsert_buffer_flush(UpsertBuffer *buffer, UpsertSender send, void *arg)
 {
 	ListCell *cell;
 
@@ -190,17 +186,16 @@ upsert_buffer_flush(UpsertBuffer *buffer, void (*send)(OutgoingRecord *record, v
 	foreach (cell, buffer->entries)
 	{
 		Entry *entry = lfirst(cell);
+		UpsertRow *present = entry->came ? llast(entry->came) : NULL;
 
-		if (entry->came == NIL && !entry->went)
+		if (present == NULL && entry->went == NULL)
 			continue;
-		if (entry->came)
+		if (present)
 		{
-			Payload *present = llast(entry->came);
-
 			entry->record.payload = present->bytes;
 			entry->record.payload_len = present->len;
 		}
-		send(&entry->record, arg);
+		send(&entry->record, entry->went, present, arg);
 	}
 	buffer->keys = NULL;
 	buffer->entries = NIL;

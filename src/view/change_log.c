@@ -13,6 +13,9 @@
  * the rows up to F of now, for every F that was once a frontier. So rows that come back after the frontier went back (a view that was
  * emptied, or fails) are logged too, up to where it had been: tidemark.frontier.logged_to.
  *
+ * A view that keeps rows by key has no rows that are there for good: its log has every change of its rows (keyed_log.c), and is all that
+ * who follows it reads.
+ *
  * A row that a correction computes anew and finds unchanged is not logged: rows before and after are compared, EXCEPT ALL.
  *
  * The table depends on the view, so that DROP VIEW asks for CASCADE while somebody follows it.
@@ -33,6 +36,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/ruleutils.h"
 #include "utils/typcache.h"
 #include "view/change_log.h"
 #include "view/frontier.h"
@@ -53,20 +57,53 @@ set_changes(Oid view, Oid table)
 	CommandCounterIncrement();
 }
 
+bool
+change_log_is_of_rows(Oid view)
+{
+	return strcmp(view_method(view).method, "keyed") == 0;
+}
+
+/* The view's own columns, as those of a table: "c1 int4, c2 text COLLATE ..." */
+static char *
+define_columns(Oid view)
+{
+	Relation rel = relation_open(view, AccessShareLock);
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+
+		appendStringInfo(
+			&columns, "%sc%d %s", i ? ", " : "", i + 1,
+			format_type_extended(column->atttypid, column->atttypmod,
+								 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		if (OidIsValid(column->attcollation))
+			appendStringInfo(&columns, " COLLATE %s",
+							 generate_collation_name(column->attcollation));
+	}
+	relation_close(rel, AccessShareLock);
+	return columns.data;
+}
+
 static Oid
 create_table(const ContinuousView *view)
 {
 	Oid schema = get_namespace_oid(TIDEMARK_DATA_SCHEMA, false);
 	char *name = ChooseRelationName(get_rel_name(view->relid), NULL, "changes", schema, false);
+	char *columns = change_log_is_of_rows(view->relid)
+						? define_columns(view->relid)
+						: psprintf("LIKE %s.%s", TIDEMARK_DATA_SCHEMA,
+								   quote_identifier(get_rel_name(view->mat)));
 	ObjectAddress table;
 	ObjectAddress on;
 
 	(void) catalog_execute(
 		psprintf("CREATE TABLE %s.%s (seq int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
 				 "written_by xid8 NOT NULL DEFAULT pg_current_xact_id(), "
-				 "op \"char\" NOT NULL, LIKE %s.%s)",
-				 TIDEMARK_DATA_SCHEMA, quote_identifier(name), TIDEMARK_DATA_SCHEMA,
-				 quote_identifier(get_rel_name(view->mat))),
+				 "op \"char\" NOT NULL, %s)",
+				 TIDEMARK_DATA_SCHEMA, quote_identifier(name), columns),
 		0, NULL, NULL, NULL);
 	ObjectAddressSet(table, RelationRelationId, get_relname_relid(name, schema));
 	ObjectAddressSet(on, RelationRelationId, view->relid);
@@ -99,26 +136,44 @@ change_log_drop(Oid relid)
 
 /* ---- what is compared -------------------------------------------------------------------------- */
 
+/* The names of so many columns: "c1, c2". */
+static char *
+name_columns(int n)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&names, "%sc%d", i ? ", " : "", i + 1);
+	return names.data;
+}
+
+/* Can rows with these columns be compared? */
+static bool
+are_comparable(TupleDesc columns)
+{
+	bool comparable = true;
+
+	for (int i = 0; i < columns->natts; i++)
+	{
+		TypeCacheEntry *type = lookup_type_cache(TupleDescAttr(columns, i)->atttypid,
+												 TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+
+		comparable &= OidIsValid(type->eq_opr) && OidIsValid(type->lt_opr);
+	}
+	return comparable;
+}
+
 /* The materialised table's columns: "c1, c2". *comparable: can rows be compared? */
 static char *
 list_columns(Oid mat, bool *comparable)
 {
 	Relation rel = relation_open(mat, AccessShareLock);
-	StringInfoData names;
+	char *names = name_columns(RelationGetNumberOfAttributes(rel));
 
-	initStringInfo(&names);
-	*comparable = true;
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
-		TypeCacheEntry *type =
-			lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
-
-		*comparable &= OidIsValid(type->eq_opr) && OidIsValid(type->lt_opr);
-		appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(NameStr(column->attname)));
-	}
+	*comparable = are_comparable(RelationGetDescr(rel));
 	relation_close(rel, AccessShareLock);
-	return names.data;
+	return names;
 }
 
 /* "gone" and "come", each less the other where they can be compared, in event-time order. */
@@ -175,19 +230,20 @@ change_log_keep(const char *sql, const MaterialisedRows *rows, Tuplestorestate *
 	return processed;
 }
 
-/* The kept rows, as a table of that name for the statements to come. */
+/* Rows as a table of that name, with the columns of a table or these, for the statements to come. */
 static void
-register_gone(const ContinuousView *view, Tuplestorestate *gone)
+register_rows(char *name, Tuplestorestate *rows, Oid like, TupleDesc columns)
 {
-	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+	EphemeralNamedRelation table = palloc0(sizeof(EphemeralNamedRelationData));
 
-	rows->md.name = "gone_rows";
-	rows->md.reliddesc = view->mat;
-	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
-	rows->md.enrtuples = tuplestore_tuple_count(gone);
-	rows->reldata = gone;
-	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the rows that are gone");
+	table->md.name = name;
+	table->md.reliddesc = like;
+	table->md.tupdesc = columns;
+	table->md.enrtype = ENR_NAMED_TUPLESTORE;
+	table->md.enrtuples = tuplestore_tuple_count(rows);
+	table->reldata = rows;
+	if (SPI_register_relation(table) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the rows of a change");
 }
 
 void
@@ -203,7 +259,7 @@ change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oid time_type,
 	come = materialised_rows(view, time_type, from, to, keys);
 	sql = difference_statement(view, &come);
 	session = catalog_begin();
-	register_gone(view, gone);
+	register_rows("gone_rows", gone, view->mat, NULL);
 	if (SPI_execute_with_args(sql, come.n, come.types, come.values, NULL, false, 0) !=
 		SPI_OK_INSERT)
 		elog(ERROR, "could not log the corrections of a view: %s", sql);
@@ -211,6 +267,51 @@ change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oid time_type,
 	tuplestore_end(gone);
 	worker_wake_sinks_at_commit();
 }
+
+/* ---- logs of rows ---------------------------------------------------------------------------------- */
+
+/* Inserts into the log what the query says, over gone_rows (unless NULL) and come_rows. */
+static void
+log_rows(const ContinuousView *view, TupleDesc columns, Tuplestorestate *gone,
+		 Tuplestorestate *come, const char *query)
+{
+	char *sql = psprintf("INSERT INTO %s.%s (op, %s) %s", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(view->changes)),
+						 name_columns(columns->natts), query);
+	RoleSession session = catalog_begin();
+
+	if (gone)
+		register_rows("gone_rows", gone, InvalidOid, columns);
+	register_rows("come_rows", come, InvalidOid, columns);
+	if (SPI_execute(sql, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not log the changes of a view: %s", sql);
+	catalog_end(session);
+	worker_wake_sinks_at_commit();
+}
+
+void
+change_log_difference(const ContinuousView *view, TupleDesc columns, Tuplestorestate *gone,
+					  Tuplestorestate *come)
+{
+	bool comparable = are_comparable(columns);
+
+	if (tuplestore_tuple_count(gone) > 0 || tuplestore_tuple_count(come) > 0)
+		log_rows(view, columns, gone, come,
+				 psprintf("SELECT '%c'::\"char\", g.* FROM (TABLE gone_rows %s) g UNION ALL "
+						  "SELECT '%c', c.* FROM (TABLE come_rows %s) c",
+						  CHANGE_WENT, comparable ? "EXCEPT ALL TABLE come_rows" : "", CHANGE_CAME,
+						  comparable ? "EXCEPT ALL TABLE gone_rows" : ""));
+}
+
+void
+change_log_add(const ContinuousView *view, TupleDesc columns, Tuplestorestate *come, char op)
+{
+	if (tuplestore_tuple_count(come) > 0)
+		log_rows(view, columns, NULL, come,
+				 psprintf("SELECT '%c'::\"char\", c.* FROM come_rows c", op));
+}
+
+/* ---- all at once ------------------------------------------------------------------------------------- */
 
 void
 change_log_truncated(const ContinuousView *view)
@@ -237,7 +338,7 @@ change_log_appended(const ContinuousView *view, const Frontier *frontier, Oid ti
 
 	if (!OidIsValid(view->changes))
 		return;
-	if (from <= logged_to)
+	if (from <= logged_to && !change_log_is_of_rows(view->relid))
 		change_log_end(view, change_log_begin(view), time_type, from, logged_to, NIL);
 	worker_wake_sinks_at_commit();
 }

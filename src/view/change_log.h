@@ -8,6 +8,16 @@
 #include "utils/tuplestore.h"
 #include "view/materialised.h"
 
+/* What the log says of a row. */
+#define CHANGE_WENT 'd'
+#define CHANGE_CAME 'i'
+#define CHANGE_FINAL 'f' /* it came when the frontier passed it; of logs that are of rows */
+#define CHANGE_PRESENT                                                                             \
+	's' /* it was there when somebody began to follow the view: for him; likewise */
+
+/* Has the log all changes of the view's rows, in the view's columns, and not only corrections of what is materialised? See keyed_log.h. */
+extern bool change_log_is_of_rows(Oid view);
+
 /*
  * Has the view's corrections logged from now on, or no longer. The caller has locked the view's relation; these take its
  * correction lock.
@@ -26,6 +36,12 @@ extern void change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oi
 
 /* Runs a statement over such rows that returns rows of the materialised table, which are kept in gone; returns how many. */
 extern uint64 change_log_keep(const char *sql, const MaterialisedRows *rows, Tuplestorestate *gone);
+
+/* Logs what differs between these rows of the view, as they were and as they are, or that they came. For logs that are of rows. */
+extern void change_log_difference(const ContinuousView *view, TupleDesc columns,
+								  Tuplestorestate *gone, Tuplestorestate *come);
+extern void change_log_add(const ContinuousView *view, TupleDesc columns, Tuplestorestate *come,
+						   char op);
 
 /* All rows are about to go at once. */
 extern void change_log_truncated(const ContinuousView *view);

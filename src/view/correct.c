@@ -38,6 +38,7 @@
 #include "view/change_log.h"
 #include "view/correct.h"
 #include "view/frontier.h"
+#include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_windows.h"
 #include "view/keys.h"
@@ -202,9 +203,13 @@ correct_kept_rows(const ContinuousView *view, const Shape *shape, const Written 
 static int64
 delete_all(const ContinuousView *view, Oid time_type, Ticks from)
 {
-	Tuplestorestate *gone = change_log_begin(view);
+	Keyed *keyed = keyed_log_of_view(view);
+	KeyedTouched all = {0};
+	KeyedLog *log = keyed ? keyed_log_begin(view, keyed, &all) : NULL;
+	Tuplestorestate *gone = keyed ? NULL : change_log_begin(view);
 	int64 deleted = materialised_delete(view, time_type, from, TICKS_MAX, NIL, gone);
 
+	keyed_log_end(log);
 	change_log_end(view, gone, time_type, from, TICKS_MAX, NIL);
 	return deleted;
 }
@@ -379,12 +384,20 @@ correct_truncated(Oid relid)
 {
 	ContinuousView view;
 	Frontier frontier;
+	Keyed *keyed;
+	KeyedTouched all = {0};
+	KeyedLog *log = NULL;
 
 	if (!begin_correction(relid, &view, &frontier))
 		return;
-	change_log_truncated(&view);
+	keyed = keyed_log_of_view(&view);
+	if (keyed)
+		log = keyed_log_begin(&view, keyed, &all);
+	else
+		change_log_truncated(&view);
 	materialised_truncate(&view);
 	truncate_kept_rows(&view);
+	keyed_log_end(log);
 	materialised_corrected(relid, frontier.frontier, -frontier.rows, NULL, 0);
 	PopActiveSnapshot();
 	CommandCounterIncrement();

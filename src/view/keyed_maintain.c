@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 #include "view/keyed_groups.h"
+#include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_merge.h"
 #include "view/keyed_sessions_late.h"
@@ -90,14 +91,29 @@ keyed_inputs_between(const Keyed *keyed, Ticks from, Ticks to)
 					   to == TICKS_MAX ? NULL : slice_time_constant(type, to));
 }
 
-int64
-keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
+static int64
+take_in(const ContinuousView *view, const Keyed *keyed, Query *input)
 {
 	KeyedArrival arrival = {0};
 
-	if (keyed->groups)
-		return keyed_states_add(view, keyed, keyed_inputs_between(keyed, from, to));
-	return keyed_merge(view, keyed, keyed_inputs_between(keyed, from, to), &arrival, NULL);
+	return keyed->groups ? keyed_states_add(view, keyed, input)
+						 : keyed_merge(view, keyed, input, &arrival, NULL);
+}
+
+int64
+keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
+{
+	KeyedTouched touched = {.input = keyed_inputs_between(keyed, from, to)};
+	KeyedLog *log = NULL;
+	int64 rows;
+
+	if (!keyed_rows_are_final(keyed))
+		log = keyed_log_begin(view, keyed, &touched);
+	rows = take_in(view, keyed, touched.input);
+	keyed_log_end(log);
+	if (keyed_rows_are_final(keyed))
+		keyed_log_final(view, keyed, from, to);
+	return rows;
 }
 
 /* ---- late rows ---------------------------------------------------------------------------------- */
@@ -120,8 +136,12 @@ merge_times(const ContinuousView *view, const Keyed *keyed, const Ticks *times, 
 			KeyedChanges *changes)
 {
 	KeyedArrival arrival = {.times = times, .ntimes = n};
+	KeyedTouched touched = {.input = keyed_inputs_at(keyed, times, n)};
+	KeyedLog *log = keyed_log_begin(view, keyed, &touched);
+	int64 change = keyed_merge(view, keyed, touched.input, &arrival, changes);
 
-	return keyed_merge(view, keyed, keyed_inputs_at(keyed, times, n), &arrival, changes);
+	keyed_log_end(log);
+	return change;
 }
 
 /* The kept rows at these event times. */
@@ -154,16 +174,18 @@ kept_at(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int 
 	return rows;
 }
 
-/* "key is one of those of these rows", where its values make an array; for each key by itself. */
-static void
-restrict_to_keys(const Keyed *keyed, Query *input, TupleDesc columns, HeapTuple *rows, int n)
+void
+keyed_restrict_to_keys(const Keyed *keyed, Query *query, Oid table, HeapTuple *rows, int n)
 {
+	Relation rel = RelationIdGetRelation(table);
 	ListCell *cell;
 
 	foreach (cell, keyed->keys)
 	{
 		const KeyedColumn *key = lfirst(cell);
-		KeyValues values = {.expression = list_nth(keyed->inputs, key->column - 1)};
+		KeyValues values = {
+			.expression =
+				copyObject(list_nth_node(TargetEntry, query->targetList, key->column - 1)->expr)};
 		Oid type = exprType((Node *) values.expression);
 		ArrayBuildState *array;
 
@@ -174,7 +196,7 @@ restrict_to_keys(const Keyed *keyed, Query *input, TupleDesc columns, HeapTuple 
 		for (int i = 0; i < n; i++)
 		{
 			bool isnull;
-			Datum value = heap_getattr(rows[i], key->column, columns, &isnull);
+			Datum value = heap_getattr(rows[i], key->column, RelationGetDescr(rel), &isnull);
 
 			values.with_null |= isnull;
 			if (!isnull)
@@ -182,8 +204,9 @@ restrict_to_keys(const Keyed *keyed, Query *input, TupleDesc columns, HeapTuple 
 		}
 		values.equality = keys_operator_name(key->equality);
 		values.values = makeArrayResult(array, CurrentMemoryContext);
-		add_condition(input, keys_condition(&values));
+		add_condition(query, keys_condition(&values));
 	}
+	RelationClose(rel);
 }
 
 /* Takes in all rows of these rows' keys anew. */
@@ -193,44 +216,64 @@ merge_keys(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, int 
 {
 	KeyedArrival arrival = {.keys = rows, .nkeys = n};
 	Query *input = keyed_inputs_between(keyed, TICKS_MIN, frontier);
-	Relation rel = RelationIdGetRelation(view->mat);
+	KeyedTouched touched = {.rows = rows, .n = n};
+	KeyedLog *log = keyed_log_begin(view, keyed, &touched);
+	int64 change;
 
-	restrict_to_keys(keyed, input, RelationGetDescr(rel), rows, n);
-	RelationClose(rel);
-	return keyed_merge(view, keyed, input, &arrival, changes);
+	keyed_restrict_to_keys(keyed, input, view->mat, rows, n);
+	change = keyed_merge(view, keyed, input, &arrival, changes);
+	keyed_log_end(log);
+	return change;
 }
 
 static int64
 take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier, KeyedChanges *changes)
 {
-	int64 deleted =
-		materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
+	KeyedTouched all = {0};
+	KeyedLog *log = keyed_log_begin(view, keyed, &all);
+	int64 change =
+		-materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
 
 	CommandCounterIncrement();
 	if (changes)
 		changes->all = true;
-	return keyed_append(view, keyed, TICKS_MIN, frontier) - deleted;
+	change += take_in(view, keyed, keyed_inputs_between(keyed, TICKS_MIN, frontier));
+	keyed_log_end(log);
+	return change;
 }
 
-/* Rows that are known to be new are added; else what has states of their keys is made anew. */
+/* Of rows that were inserted, with these event times: those that are known to be new are added; else the states of their keys are made anew. */
 static int64
-correct_states(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
-			   bool inserted, Ticks frontier)
+add_states(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n, Query *input,
+		   Ticks frontier)
 {
-	Query *input;
-
-	if (!inserted)
-	{
-		keyed_written_anywhere(view);
-		return take_in_anew(view, keyed, frontier, NULL);
-	}
-	input = keyed_inputs_at(keyed, times, n);
 	if (keyed_written_are_new(view, times, n) && keys_are_of_heaps(&keyed->stream))
 	{
 		keys_restrict_to_written(input);
 		return keyed_states_add(view, keyed, input);
 	}
 	return keyed_states_renew(view, keyed, keyed_inputs_between(keyed, TICKS_MIN, frontier), input);
+}
+
+/* Late rows; after anything but insertions, all states are made anew. */
+static int64
+correct_states(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
+			   bool inserted, Ticks frontier)
+{
+	KeyedTouched touched;
+	KeyedLog *log;
+	int64 change;
+
+	if (!inserted)
+	{
+		keyed_written_anywhere(view);
+		return take_in_anew(view, keyed, frontier, NULL);
+	}
+	touched = (KeyedTouched){.input = keyed_inputs_at(keyed, times, n)};
+	log = keyed_log_begin(view, keyed, &touched);
+	change = add_states(view, keyed, times, n, touched.input, frontier);
+	keyed_log_end(log);
+	return change;
 }
 
 int64

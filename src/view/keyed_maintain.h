@@ -24,4 +24,8 @@ extern int64 keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks 
 extern int64 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times,
 						   int n, bool inserted, Ticks frontier, KeyedChanges *changes);
 
+/* "key is one of those of these rows of the table", where its values make an array; for each key by itself. The query has the inputs as columns. */
+extern void keyed_restrict_to_keys(const Keyed *keyed, Query *query, Oid table, HeapTuple *rows,
+								   int n);
+
 #endif

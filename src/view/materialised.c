@@ -2,7 +2,8 @@
  * materialised.c: a view's materialised part: its table, and what writes to it.
  *
  * The table belongs to the extension's owner, so that nobody reads it past the view's grants and row security, and
- * goes with the view (an automatic dependency). Rows come in from the executor's output in bulk, as CREATE TABLE AS
+ * goes with the view (an automatic dependency). A row's identity, for logical replication, is the whole row: it has no key, and where a
+ * publication has the table (that of all tables, say), PostgreSQL would let nobody correct it without one. Rows come in from the executor's output in bulk, as CREATE TABLE AS
  * does it. Only a holder of the view's correction lock writes here, and each transaction that does changes
  * the view's row in tidemark.frontier too.
  */
@@ -54,16 +55,21 @@ materialised_columns(TupleDesc columns)
 	return definitions;
 }
 
-void
-materialised_create_index(Oid table, const char *definition)
+static void
+run_utility(const char *sql)
 {
 	RoleSession session = catalog_begin();
-	char *sql = psprintf("CREATE INDEX ON %s.%s USING %s", TIDEMARK_DATA_SCHEMA,
-						 quote_identifier(get_rel_name(table)), definition);
 
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not run: %s", sql);
 	catalog_end(session);
+}
+
+void
+materialised_create_index(Oid table, const char *definition)
+{
+	run_utility(psprintf("CREATE INDEX ON %s.%s USING %s", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(table)), definition));
 }
 
 Oid
@@ -90,6 +96,8 @@ materialised_create_table(Oid view, const char *label, List *columns, int fillfa
 	SetUserIdAndSecContext(userid, sec_context);
 	CommandCounterIncrement();
 	NewRelationCreateToastTable(table.objectId, (Datum) 0);
+	run_utility(psprintf("ALTER TABLE %s.%s REPLICA IDENTITY FULL", TIDEMARK_DATA_SCHEMA,
+						 quote_identifier(get_rel_name(table.objectId))));
 	ObjectAddressSet(owner, RelationRelationId, view);
 	recordDependencyOn(&table, &owner, DEPENDENCY_AUTO);
 	return table.objectId;
