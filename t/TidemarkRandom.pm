@@ -741,13 +741,10 @@ sub copy
 	my ($self, $stream) = @_;
 	# COPY takes no expressions: its event times are computed by the select that feeds it, as text
 	return $self->insert($stream) if $stream->{type} !~ /bigint/;
-	my $sql = "COPY $stream->{name} (t, id, " . join(', ', map { $_->[0] } @columns) . ") FROM STDIN;\n";
-	for (1 .. between(1, 20))
-	{
-		my @row = (event_time($stream, random_position($stream)), ++$self->{id}, random_row());
-		$sql .= join("\t", map { $_ // '\N' } @row) . "\n";
-	}
-	return "$sql\\.\n";
+	# not FROM STDIN: where the statement fails at once, psql would take the rows for statements
+	my $names = join ', ', 't', 'id', map { $_->[0] } @columns;
+	my @lines = map { join "\t", map { $_ // '\N' } event_time($stream, random_position($stream)), ++$self->{id}, random_row() } 1 .. between(1, 20);
+	return "COPY $stream->{name} ($names) FROM PROGRAM \$copy\$printf '%s\\n' " . join(' ', map { "'$_'" } @lines) . "\$copy\$;\n";
 }
 
 # A row that is there is changed or deleted, others are inserted.
