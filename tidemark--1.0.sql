@@ -89,7 +89,8 @@ CREATE TABLE tidemark.view (
     last_error_at timestamptz,
     method      text NOT NULL CHECK (method IN ('incremental', 'rows', 'groups', 'slices', 'keyed')),  -- how it is maintained now
     reason      text,                                         -- why not incrementally
-    changes     regclass                                      -- the log of its corrections; null: nobody follows the view
+    changes     regclass,                                     -- the log of its corrections; null: nobody follows the view
+    dedup_for   int8 CHECK (dedup_for > 0)                    -- ticks: how long rows by key are kept; null: always
 );
 
 -- One row a view, updated in the transaction that changes the materialised rows: whoever sees those
@@ -225,10 +226,10 @@ GRANT SELECT ON tidemark.streams TO PUBLIC;
 -- Continuous views
 -- ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION tidemark.make_continuous(view regclass, advance_on text DEFAULT NULL) RETURNS void
+CREATE FUNCTION tidemark.make_continuous(view regclass, advance_on text DEFAULT NULL, dedup_for text DEFAULT NULL) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_make_continuous';
-COMMENT ON FUNCTION tidemark.make_continuous(regclass, text)
-    IS 'maintain a view incrementally from now on, up to the watermark or to what has arrived; it stays the same view';
+COMMENT ON FUNCTION tidemark.make_continuous(regclass, text, text)
+    IS 'maintain a view incrementally from now on, up to the watermark or to what has arrived; it stays the same view, unless its rows by key are kept for a while only';
 
 CREATE FUNCTION tidemark.make_batch(view regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_make_batch';
@@ -425,6 +426,9 @@ SELECT v.relid AS view,
             THEN round(100.0 * (least(f.frontier, t.target)::numeric - f.first) / (t.target - f.first), 1)
             ELSE 100 END AS percent_materialised,
        v.advance_on,
+       CASE a.atttypid WHEN 'bigint'::regtype THEN v.dedup_for::text
+                       WHEN 'date'::regtype THEN make_interval(days => v.dedup_for::int)::text
+                       ELSE make_interval(secs => v.dedup_for / 1000000.0)::text END AS dedup_for,
        v.method,
        tidemark.event_time_text(v.stream, f.frontier) AS frontier,
        tidemark.event_time_text(v.stream, s.watermark) AS watermark,
@@ -436,6 +440,7 @@ SELECT v.relid AS view,
   FROM tidemark.view v
   JOIN tidemark.frontier f ON f.relid = v.relid
   JOIN tidemark.stream s ON s.relid = v.stream
+  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = s.relid AND a.attnum = s.attnum
  CROSS JOIN LATERAL (
        SELECT (CASE v.advance_on WHEN 'arrival' THEN s.greatest ELSE s.watermark END)::numeric - v.lookahead AS target) t
  WHERE pg_catalog.has_table_privilege(v.relid, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
@@ -757,6 +762,10 @@ GRANT EXECUTE ON FUNCTION tidemark.session(bigint, bigint) TO PUBLIC;
 CREATE FUNCTION tidemark.joined_session(begins anyelement, gap bigint, ends anyelement) RETURNS anyelement
     LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_joined_session';
 COMMENT ON FUNCTION tidemark.joined_session(anyelement, bigint, anyelement) IS 'implementation of views with GROUP BY tidemark.session: to which session something belongs that lasts for a time, such as a session that there was';
+
+CREATE FUNCTION tidemark.begins_entry(event_time anyelement, length bigint) RETURNS boolean
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_begins_entry';
+COMMENT ON FUNCTION tidemark.begins_entry(anyelement, bigint) IS 'implementation of views with dedup_for: is the row kept, because it comes more than that length after the one that was kept last?';
 
 CREATE FUNCTION tidemark.first_step(internal, anyelement) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_first_step';

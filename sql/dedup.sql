@@ -122,6 +122,19 @@ SELECT maintained();
 SELECT * FROM differences();
 SELECT * FROM first_of ORDER BY 1;
 SELECT * FROM prices;
+
+-- keys of a type that event times have, and null
+CREATE TABLE numbered (at timestamp NOT NULL, n bigint);
+SELECT tidemark.create_stream('numbered', 'at');
+CREATE VIEW latest_number AS SELECT DISTINCT ON (n) n, at FROM numbered ORDER BY n, at DESC;
+SELECT tidemark.make_continuous('latest_number');
+INSERT INTO numbered SELECT timestamp '2025-01-01' + i * interval '1 s', nullif(i % 150, 149) FROM generate_series(1, 700) i;
+SELECT maintained();
+INSERT INTO numbered SELECT timestamp '2025-01-02' + i * interval '1 s', nullif(i % 250, 249) FROM generate_series(1, 700) i;
+SELECT maintained();
+SELECT * FROM differences();
+SELECT count(*) FROM latest_number;
+DROP TABLE numbered CASCADE;
 \set VERBOSITY terse
 DROP TABLE click, kept CASCADE;
 DROP FUNCTION differences, maintained, plan_has;

@@ -77,6 +77,11 @@ CREATE VIEW visits AS SELECT k, start, count(*) AS n FROM (SELECT k, tidemark.se
 SELECT tidemark.make_continuous('visits');
 SELECT tidemark.start_sink('visits', 'results', mode => 'upsert', key => '{k,start}');
 DROP VIEW visits;
+-- rows that expire
+CREATE VIEW expiring AS SELECT DISTINCT ON (k) k, t FROM s ORDER BY k, t;
+SELECT tidemark.make_continuous('expiring', dedup_for => '10');
+SELECT tidemark.start_sink('expiring', 'results', mode => 'upsert', key => '{k}');
+DROP VIEW expiring;
 -- two sinks
 SET ROLE sink_sender;
 SELECT tidemark.start_sink('counts', 'results');

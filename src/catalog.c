@@ -68,7 +68,8 @@ enum view_column
 	Anum_view_last_error_at,
 	Anum_view_method,
 	Anum_view_reason,
-	Anum_view_changes
+	Anum_view_changes,
+	Anum_view_dedup_for
 };
 
 enum frontier_column
@@ -259,6 +260,8 @@ load_view(CacheEntry *entry, Oid table)
 		strcmp(TextDatumGetCString(values[Anum_view_advance_on - 1]), ADVANCE_ON_ARRIVAL) == 0;
 	if (!nulls[Anum_view_changes - 1])
 		view->changes = DatumGetObjectId(values[Anum_view_changes - 1]);
+	view->dedup_for =
+		nulls[Anum_view_dedup_for - 1] ? 0 : DatumGetInt64(values[Anum_view_dedup_for - 1]);
 	entry->is_view = true;
 }
 

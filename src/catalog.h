@@ -35,6 +35,7 @@ typedef struct ContinuousView
 	bool on_arrival;		/* its frontier goes to the newest event time, not to the watermark */
 	int64 lookahead;		/* ticks: how much less far its frontier goes */
 	Oid changes;			/* the log of its corrections; InvalidOid: nobody asks for them */
+	int64 dedup_for;		/* ticks: its rows by key are kept so long; 0: always */
 } ContinuousView;
 
 /* Is this relation a stream? Cheap: cached, also the "no". False where the extension is not installed. */

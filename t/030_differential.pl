@@ -120,9 +120,11 @@ sub snapshot_script
 		my ($column, $row) = map { TidemarkRandom::between(0, 99) } 1, 2;
 		$sql .= "\\set is_continuous off\n\\set column none\n\\set value NULL\n"
 		  . "SELECT EXISTS (SELECT FROM tidemark.view WHERE relid = to_regclass('$view')) AS is_continuous \\gset\n"
+		  . "SELECT EXISTS (SELECT FROM tidemark.view WHERE relid = to_regclass('$view') AND dedup_for IS NOT NULL) AS expires \\gset\n"
 		  . "\\if :is_continuous\n"
 		  . "SELECT '$view', * FROM tidemark.verify('$view') LIMIT 5;\n"
 		  . "SELECT coalesce((array_agg(attname))[$column % greatest(count(*), 1) + 1], 'none') AS column FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum > 0 \\gset\n";
+		$sql .= "\\if :expires\n\\else\n";    # verify knows what these have to be
 		$sql .= "SELECT coalesce((SELECT quote_literal(c::text) FROM (SELECT v.:\"column\" AS c FROM $view v OFFSET $row LIMIT 1) r), 'NULL') AS value \\gset\n";
 		my %batch = %ask;
 		($ask{kept}, $batch{kept}) = ("EXECUTE kept_$view", $ask{rows}) if $prepared;
@@ -133,7 +135,7 @@ sub snapshot_script
 			  . "SET LOCAL tidemark.use_continuous = off;\n$batch{$what} \\gset off_\n"
 			  . "SELECT '$view', '$what', 'on: ' || :'on_answer', 'off: ' || :'off_answer' WHERE :'on_answer' <> :'off_answer';\n";
 		}
-		$sql .= "\\endif\n";
+		$sql .= "\\endif\n\\endif\n";
 	}
 	return "${sql}COMMIT;\n";
 }

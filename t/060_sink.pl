@@ -64,6 +64,23 @@ is( $node->safe_psql(
 		'postgres', q{SELECT count(*) FROM (SELECT "createTime" < lag("createTime") OVER (PARTITION BY part ORDER BY pos) AS back FROM sink_topic) r WHERE back}),
 	'0', 'in event-time order');
 
+# --- INSERT ... SELECT is the batch form: the same records ---
+
+$kafka->topic('batch', 2);
+create_topic_table($node, $kafka, 'batch_topic', 'batch', q{"createTime" timestamp(3), province_id int, "orderId" bigint, pay_amount double precision});
+create_topic_table($node, $kafka, "${_}_bytes", $_, q{payload bytea, key bytea OPTIONS (metadata 'key'), part int OPTIONS (metadata 'partition')}) for qw(sink batch);
+$node->safe_psql(
+	'postgres', q{
+	ALTER FOREIGN TABLE batch_topic OPTIONS (key_column 'province_id');
+	ALTER FOREIGN TABLE sink_bytes OPTIONS (SET format 'raw');
+	ALTER FOREIGN TABLE batch_bytes OPTIONS (SET format 'raw');
+	INSERT INTO batch_topic SELECT "createTime", province_id, "orderId", pay_amount FROM recent_spend
+	 WHERE "createTime" <= (SELECT frontier::timestamp FROM tidemark.continuous_views)});
+is( $node->safe_psql('postgres', q{
+		WITH sink AS MATERIALIZED (SELECT * FROM sink_bytes), batch AS MATERIALIZED (SELECT * FROM batch_bytes)
+		SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM (TABLE sink EXCEPT ALL TABLE batch) d), (SELECT count(*) FROM (TABLE batch EXCEPT ALL TABLE sink) d)}),
+	'8500|0|0', 'INSERT ... SELECT writes the same records');
+
 # --- kill -9, on both sides ---
 
 pay(10001, 12000);

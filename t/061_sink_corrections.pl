@@ -17,7 +17,7 @@ my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\n");
 
 create_sink_topics($node, $kafka, 3,
-	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused changes marked_changes));
+	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused changes marked_changes provisional));
 create_topic_table($node, $kafka, "${_}_read", $_, q{before jsonb, after jsonb, op text, source jsonb, ts_ms bigint, key text OPTIONS (metadata 'key'),
 	part int OPTIONS (metadata 'partition'), pos bigint OPTIONS (metadata 'offset')}) for qw(changes marked_changes);
 $node->safe_psql(
@@ -28,6 +28,9 @@ $node->safe_psql(
 	CREATE VIEW v AS SELECT t, k, id, count(*) OVER w AS n, max(v) OVER w AS high FROM s WHERE v > 0
 		WINDOW w AS (PARTITION BY k ORDER BY t RANGE BETWEEN 20 PRECEDING AND CURRENT ROW);
 	SELECT tidemark.make_continuous('v');
+	CREATE VIEW v_on_arrival AS SELECT * FROM v;
+	SELECT tidemark.make_continuous('v_on_arrival', advance_on => 'arrival');
+	SELECT tidemark.start_sink('v_on_arrival', 'provisional_topic', mode => 'upsert', key => '{id}');
 	SELECT tidemark.start_sink('v', 'upserts_topic', mode => 'upsert', key => '{id}'),
 	       tidemark.start_sink('v', 'marked_topic', key => '{k,id}', corrections => 'mark'),
 	       tidemark.start_sink('v', 'refused_topic', corrections => 'error'),
@@ -65,7 +68,7 @@ sub change_rows
 
 sub wait_all_sent
 {
-	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('v')});
+	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('v'), tidemark.wait_until_maintained('v_on_arrival')});
 	ok( $node->poll_query_until('postgres',
 			q{SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks WHERE topic <> 'refused_topic'::regclass}),
 		'all is sent')
@@ -77,14 +80,14 @@ sub is_the_view
 	my ($name) = @_;
 	wait_all_sent();
 	becomes($node, qq{
-			WITH final AS MATERIALIZED (SELECT id::text AS key, * FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			WITH final AS MATERIALIZED (SELECT id::text AS key, * FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views WHERE view = 'v'::regclass)),
 			     kept AS MATERIALIZED (SELECT * FROM ($last) l WHERE t IS NOT NULL)
 			(SELECT 'missing', * FROM (TABLE final EXCEPT ALL TABLE kept) x LIMIT 5)
 			UNION ALL (SELECT 'unexpected', * FROM (TABLE kept EXCEPT ALL TABLE final) x LIMIT 5)},
 		'', "$name: what a compacted topic keeps is the view");
 	# marked: what came, less what went, is the view too
 	becomes($node, q{
-			WITH final AS MATERIALIZED (SELECT t, k, id, n, high FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			WITH final AS MATERIALIZED (SELECT t, k, id, n, high FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views WHERE view = 'v'::regclass)),
 			     records AS MATERIALIZED (SELECT t, k, id, n, high, headers ->> 'tidemark-op' AS op FROM marked_topic),
 			     sent AS MATERIALIZED (SELECT t, k, id, n, high FROM records WHERE op IS DISTINCT FROM 'delete'
 			                           EXCEPT ALL SELECT t, k, id, n, high FROM records WHERE op = 'delete')
@@ -92,7 +95,20 @@ sub is_the_view
 			UNION ALL (SELECT 'unexpected', * FROM (TABLE sent EXCEPT ALL TABLE final) x LIMIT 5)},
 		'', "$name: and what is marked adds up to it");
 	are_changes($name);
+	is_provisional($name);
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('v')}), '0', "$name: view = batch");
+}
+
+# Of a view that advances on arrival, all rows are sent: those that more rows can still change by time, too.
+sub is_provisional
+{
+	my ($name) = @_;
+	becomes($node, q{
+			WITH present AS MATERIALIZED (SELECT t, k, id, n, high FROM v_on_arrival),
+			     kept AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (key) t, k, id, n, high FROM provisional_topic ORDER BY key, pos DESC) l WHERE t IS NOT NULL)
+			(SELECT 'missing', * FROM (TABLE present EXCEPT ALL TABLE kept) x LIMIT 5)
+			UNION ALL (SELECT 'unexpected', * FROM (TABLE kept EXCEPT ALL TABLE present) x LIMIT 5)},
+		'', "$name: provisional results");
 }
 
 # Envelopes: each change of a key begins where the one before it ended; where the last one ends is the view. So do changes that are marked add up.
@@ -102,7 +118,7 @@ sub are_changes
 	becomes($node, q{
 			WITH changes AS MATERIALIZED (SELECT *, lag(after) OVER k AS last_after, lead(pos) OVER k IS NULL AS is_last
 			                              FROM changes_read WHERE op IS NOT NULL WINDOW k AS (PARTITION BY key ORDER BY pos)),
-			     final AS MATERIALIZED (SELECT to_jsonb(v) AS row FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views)),
+			     final AS MATERIALIZED (SELECT to_jsonb(v) AS row FROM v WHERE t <= (SELECT frontier::bigint FROM tidemark.continuous_views WHERE view = 'v'::regclass)),
 			     kept AS MATERIALIZED (SELECT after AS row FROM changes WHERE is_last AND jsonb_typeof(after) = 'object'),
 			     marked AS MATERIALIZED (SELECT op, before, after FROM marked_changes_read),
 			     added AS MATERIALIZED (SELECT after AS row FROM marked WHERE op = 'c' EXCEPT ALL SELECT before FROM marked WHERE op = 'd')

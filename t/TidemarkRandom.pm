@@ -337,6 +337,18 @@ sub keyed_query
 	return "SELECT * FROM (SELECT $output, $number AS number FROM $source) numbered WHERE number <= $limit";
 }
 
+# A query that keeps the first row of each key, as it may be kept for a while only.
+sub entries_query
+{
+	my ($source) = @_;
+	my $keys = join ', ', pick('k1', 'k2', 'b', 'i % 3', 'n'), chance(0.3) ? pick('f', 'l % 5') : ();
+	my $order = chance(0.4) ? ', ' . pick('i DESC', 'k2', 'n NULLS FIRST') : '';
+
+	return 'SELECT DISTINCT ' . pick('k1, k2', 'k1, b', 'n') . " FROM $source" if chance(0.2);
+	return "SELECT DISTINCT ON ($keys) k1, t, id, upper(k2) AS upper, f FROM $source ORDER BY $keys, t$order" if chance(0.6);
+	return "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY $keys ORDER BY t$order) AS number FROM $source) numbered WHERE number = 1";
+}
+
 # ---- windows by GROUP BY ---------------------------------------------------------------------------
 
 # Windows of a few units: what GROUP BY says, what stands in FROM for it beside the stream, and whether it has the stream's type.
@@ -604,9 +616,11 @@ sub new_view
 	$query = "SELECT * FROM ($query) whole WHERE $names->[0] > " . between(0, 3) if @$names && chance(0.2);
 	$query = plain_query($source) if chance(0.08);
 	$query = keyed_query($source) if $keyed;
+	my $dedup_for = $keyed && chance(0.25) ? pick(grep { !/month|^0$/ } @{ $stream->{distances} }) : undef;
+	$query = entries_query($source) if $dedup_for;
 	push @{ $self->{views} },
 	  { name => $name, stream => $stream, query => "$with$query", continuous => chance(0.8),
-		arrival => chance(0.3) };
+		arrival => chance(0.3), dedup_for => $dedup_for };
 	return;
 }
 
@@ -619,6 +633,7 @@ sub schema
 	{
 		$sql .= "CREATE VIEW $view->{name} AS $view->{query};\n";
 		my $advance_on = $view->{arrival} ? ", advance_on => 'arrival'" : '';
+		$advance_on .= ", dedup_for => '$view->{dedup_for}'" if $view->{dedup_for};
 		$sql .= "SELECT tidemark.make_continuous('$view->{name}'$advance_on);\n" if $view->{continuous};
 		$sql .= topic_of($view->{name}) . follow($view->{name}) if $view->{followed};
 	}

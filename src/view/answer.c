@@ -32,6 +32,7 @@
 #include "view/conditions.h"
 #include "view/keyed.h"
 #include "view/keyed_answer.h"
+#include "view/keyed_expiry.h"
 #include "view/keyed_windows.h"
 #include "view/slice.h"
 #include "view/tail.h"
@@ -52,6 +53,12 @@ materialised_query(const ContinuousView *view, Query *like)
 
 /* ---- finding the views ------------------------------------------------------------------------------ */
 
+static bool
+is_batch_asked_for(const RangeTblEntry *entry)
+{
+	return answer_batch_alias && strcmp(entry->eref->aliasname, answer_batch_alias) == 0;
+}
+
 /*
  * The view behind this entry, if it is to be answered in two parts: it is continuous, its definition is the
  * materialised one, and nothing in it depends on who asks.
@@ -63,7 +70,7 @@ is_answerable(RangeTblEntry *entry, ContinuousView *view)
 
 	if (!OidIsValid(relid) || !view_lookup(relid, view) || !view->current)
 		return false;
-	if (answer_batch_alias && strcmp(entry->eref->aliasname, answer_batch_alias) == 0)
+	if (is_batch_asked_for(entry))
 		return false;
 	if (entry->subquery->rowMarks || query_has_security_quals(entry->subquery) ||
 		view_is_security_invoker(relid))
@@ -186,6 +193,23 @@ answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const Cont
 	entry->subquery = union_all(parts);
 }
 
+/* A view whose rows expire is compared with what it has to be: that isn't its batch query. */
+static void
+answer_batch_entry(RangeTblEntry *entry)
+{
+	Oid relid = compat_view_of_subquery(entry);
+	ContinuousView view;
+	Query *batch;
+	Shape shape;
+
+	if (!OidIsValid(relid) || !view_lookup(relid, &view) || !view.current || view.dedup_for == 0)
+		return;
+	batch = copyObject(entry->subquery);
+	shape_of_query(batch, &shape);
+	if (shape.keyed)
+		entry->subquery = keyed_expiry_batch(&view, shape.keyed);
+}
+
 static bool answer_walker(Node *node, void *reader);
 
 /* Answers the views that the query reads; true if there are any. */
@@ -210,6 +234,8 @@ answer_subquery(Reader *reader, RangeTblEntry *entry)
 		answer_entry(reader, entry, rtindex, &view);
 		reader->answered = true;
 	}
+	else if (is_batch_asked_for(entry))
+		answer_batch_entry(entry);
 	else if (answer_query(entry->subquery, columns_used(reader->query, rtindex, reader->wanted)))
 		reader->answered = true;
 }

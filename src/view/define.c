@@ -41,6 +41,7 @@
 #include "utils/syscache.h"
 #include "view/define.h"
 #include "view/frontier.h"
+#include "view/keyed_expiry.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_windows.h"
 #include "view/materialised.h"
@@ -197,11 +198,12 @@ oid_array(List *oids)
 }
 
 static void
-insert_view(Oid relid, const Shape *shape, const Parts *parts, const char *advance_on)
+insert_view(Oid relid, const Shape *shape, const Parts *parts, const char *advance_on,
+			int64 dedup_for)
 {
 	int64 lookahead = lookback_ticks(shape->stream.time_type, &shape->lookahead);
-	Oid types[] = {OIDOID,	OIDOID,	 OIDOID,	  INT2OID, TEXTOID,
-				   INT8OID, TEXTOID, OIDARRAYOID, TEXTOID, TEXTOID};
+	Oid types[] = {OIDOID,	OIDOID,		 OIDOID,  INT2OID, TEXTOID, INT8OID,
+				   TEXTOID, OIDARRAYOID, TEXTOID, TEXTOID, INT8OID};
 	Datum values[] = {ObjectIdGetDatum(relid),
 					  ObjectIdGetDatum(shape->stream.relid),
 					  ObjectIdGetDatum(parts->mat),
@@ -211,16 +213,16 @@ insert_view(Oid relid, const Shape *shape, const Parts *parts, const char *advan
 					  CStringGetTextDatum(advance_on),
 					  oid_array(parts->states),
 					  CStringGetTextDatum(parts->method.method),
-					  CStringGetTextDatum(parts->method.reason ? parts->method.reason : "")};
+					  CStringGetTextDatum(parts->method.reason ? parts->method.reason : ""),
+					  Int64GetDatum(dedup_for)};
 	Datum frontier[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(parts->mat),
 						Int64GetDatum(TICKS_MIN)};
 	Oid frontier_types[] = {OIDOID, OIDOID, INT8OID};
 
 	(void) catalog_execute(
 		"INSERT INTO tidemark.view (relid, stream, mat, time_attnum, definition, lookahead, "
-		"advance_on, states, method, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::regclass[], "
-		"$9, "
-		"nullif($10, ''))",
+		"advance_on, states, method, reason, dedup_for) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+		"$8::regclass[], $9, nullif($10, ''), nullif($11, 0))",
 		lengthof(types), types, values, NULL);
 	(void) catalog_execute(
 		"INSERT INTO tidemark.frontier (relid, mat, frontier) VALUES ($1, $2, $3)", 3,
@@ -240,9 +242,35 @@ set_advance_on(Oid relid, const char *advance_on)
 	worker_wake_at_commit();
 }
 
-/* advance_on: NULL means as it is, for a new one the watermark. */
+/* What is said of a view that is to be continuous. */
+typedef struct ContinuousOptions
+{
+	bool continuous;
+	char *advance_on;  /* NULL: as it is, for a new one the watermark */
+	char *dedup_for;   /* NULL: nothing is said */
+	int64 dedup_ticks; /* the same, of a view that is made anew */
+} ContinuousOptions;
+
+/* How long the view keeps its rows by key, in ticks; 0: always. */
+static int64
+dedup_ticks(const char *name, const Shape *shape, const ContinuousOptions *options)
+{
+	int64 ticks = options->dedup_ticks;
+
+	if (options->dedup_for)
+	{
+		ticks = event_time_duration(shape->stream.time_type, options->dedup_for, "dedup_for");
+		if (ticks <= 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("dedup_for must be positive")));
+	}
+	if (ticks > 0)
+		keyed_expiry_require(name, shape);
+	return ticks;
+}
+
 static void
-make_continuous(Oid relid, const char *advance_on)
+make_continuous(Oid relid, const ContinuousOptions *options)
 {
 	Relation rel = relation_open(relid, ShareRowExclusiveLock);
 	char *name = RelationGetRelationName(rel);
@@ -251,22 +279,30 @@ make_continuous(Oid relid, const char *advance_on)
 	Query *batch;
 	Shape shape;
 	Parts parts;
+	int64 dedup_for;
 
 	require_view(rel);
 	if (view_lookup(relid, &existing))
 	{
-		if (advance_on == NULL)
+		if (options->dedup_for)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("dedup_for of continuous view \"%s\" can't be changed", name),
+							errhint("Make it a plain view first: SELECT tidemark.make_batch('%s').",
+									name)));
+		if (options->advance_on == NULL)
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 							errmsg("view \"%s\" is continuous already", name)));
-		set_advance_on(relid, advance_on);
+		set_advance_on(relid, options->advance_on);
 		relation_close(rel, NoLock);
 		return;
 	}
 	batch = slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, name);
 	require_maintainable_view(rel, access);
+	dedup_for = dedup_ticks(name, &shape, options);
 	parts = prepare_view(relid, batch, &shape);
-	insert_view(relid, &shape, &parts, advance_on ? advance_on : ADVANCE_ON_WATERMARK);
+	insert_view(relid, &shape, &parts,
+				options->advance_on ? options->advance_on : ADVANCE_ON_WATERMARK, dedup_for);
 	catalog_invalidate(relid);
 	catalog_invalidate(shape.stream.relid);
 	worker_wake_at_commit();
@@ -286,13 +322,17 @@ check_advance_on(const char *advance_on)
 Datum
 tidemark_make_continuous(PG_FUNCTION_ARGS)
 {
-	char *advance_on = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	ContinuousOptions options = {0};
 
+	if (!PG_ARGISNULL(1))
+		options.advance_on = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+		options.dedup_for = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	tidemark_require_preload("make_continuous");
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	check_advance_on(advance_on);
-	make_continuous(PG_GETARG_OID(0), advance_on);
+	check_advance_on(options.advance_on);
+	make_continuous(PG_GETARG_OID(0), &options);
 	PG_RETURN_VOID();
 }
 
@@ -343,11 +383,14 @@ void
 define_rebuild(Oid relid)
 {
 	ContinuousView view;
+	ContinuousOptions options = {0};
 
 	if (!view_lookup(relid, &view) || view.current)
 		return;
+	options.advance_on = view.on_arrival ? ADVANCE_ON_ARRIVAL : ADVANCE_ON_WATERMARK;
+	options.dedup_ticks = view.dedup_for;
 	make_batch(relid, &view);
-	make_continuous(relid, view.on_arrival ? ADVANCE_ON_ARRIVAL : ADVANCE_ON_WATERMARK);
+	make_continuous(relid, &options);
 }
 
 /* ---- statements ---------------------------------------------------------------------------------- */
@@ -396,6 +439,7 @@ reads_stream(Node *node, void *context)
 static void
 make_continuous_if_possible(Oid relid)
 {
+	ContinuousOptions options = {0};
 	Shape shape;
 	Access access;
 	Query *batch = slice_batch_query(relid, &shape, &access);
@@ -403,7 +447,7 @@ make_continuous_if_possible(Oid relid)
 	if (!reads_stream((Node *) batch, NULL))
 		return;
 	if (shape.refusal == NULL)
-		make_continuous(relid, NULL);
+		make_continuous(relid, &options);
 	else
 		ereport(NOTICE,
 				(errmsg("view \"%s\" is not continuous: %s", get_rel_name(relid), shape.refusal),
@@ -470,14 +514,7 @@ run_create_view(Utility *utility, ViewStmt *statement)
 		make_continuous_if_possible(relid);
 }
 
-/* What WITH (tidemark.…) says. */
-typedef struct ContinuousOptions
-{
-	bool continuous;
-	char *advance_on; /* NULL: nothing */
-} ContinuousOptions;
-
-/* Takes our options out of the list. */
+/* Takes what WITH (tidemark.…) says out of the list. */
 static ContinuousOptions
 take_options(List **options)
 {
@@ -494,19 +531,24 @@ take_options(List **options)
 			taken.continuous = defGetBoolean(option);
 		else if (strcmp(option->defname, "advance_on") == 0)
 			taken.advance_on = defGetString(option);
+		else if (strcmp(option->defname, "dedup_for") == 0)
+			taken.dedup_for = defGetString(option);
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unrecognized parameter \"tidemark.%s\"", option->defname),
-					 errhint("The parameters are tidemark.continuous and tidemark.advance_on.")));
+					 errhint("The parameters are tidemark.continuous, tidemark.advance_on and "
+							 "tidemark.dedup_for.")));
 		*options = foreach_delete_current(*options, cell);
 	}
 	check_advance_on(taken.advance_on);
-	if (taken.advance_on && !taken.continuous)
+	if ((taken.advance_on || taken.dedup_for) && !taken.continuous)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("tidemark.advance_on is for continuous views"),
-						errhint("Write WITH (tidemark.continuous, tidemark.advance_on = '%s').",
-								taken.advance_on)));
+						errmsg("tidemark.%s is for continuous views",
+							   taken.advance_on ? "advance_on" : "dedup_for"),
+						errhint("Write WITH (tidemark.continuous, tidemark.%s = '%s').",
+								taken.advance_on ? "advance_on" : "dedup_for",
+								taken.advance_on ? taken.advance_on : taken.dedup_for)));
 	return taken;
 }
 
@@ -538,7 +580,8 @@ as_create_view(Utility *utility, CreateTableAsStmt *statement)
 }
 
 static void
-run_create_continuous(Utility *utility, CreateTableAsStmt *statement, const char *advance_on)
+run_create_continuous(Utility *utility, CreateTableAsStmt *statement,
+					  const ContinuousOptions *options)
 {
 	PlannedStmt *wrapper = copyObject(utility->statement);
 	Utility create = *utility;
@@ -558,7 +601,7 @@ run_create_continuous(Utility *utility, CreateTableAsStmt *statement, const char
 	create.statement = wrapper;
 	run_utility(&create);
 	CommandCounterIncrement();
-	make_continuous(created_view(view->view), advance_on);
+	make_continuous(created_view(view->view), options);
 }
 
 static void
@@ -576,7 +619,7 @@ run_create_table_as(Utility *utility, CreateTableAsStmt *statement)
 		options = take_options(&statement->into->options);
 		if (options.continuous)
 		{
-			run_create_continuous(utility, statement, options.advance_on);
+			run_create_continuous(utility, statement, &options);
 			return;
 		}
 	}

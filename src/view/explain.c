@@ -144,8 +144,11 @@ put_lookback(ReturnSetInfo *result, const Shape *shape)
 
 /* Which rows of a key are kept, for people. */
 static const char *
-kept_text(const Keyed *keyed)
+kept_text(const Keyed *keyed, int64 dedup_for)
 {
+	if (dedup_for > 0)
+		return psprintf("the first row of each key, for %s",
+						length_text(&keyed->stream, dedup_for));
 	if (keyed->groups)
 		return psprintf("the states of %d aggregate%s of each %s", list_length(keyed->aggregates),
 						list_length(keyed->aggregates) == 1 ? "" : "s",
@@ -168,7 +171,7 @@ kept_text(const Keyed *keyed)
 }
 
 static void
-explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Shape *shape)
+explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Shape *shape, int64 dedup_for)
 {
 	const Keyed *keyed = shape->keyed;
 	int nkeys = list_length(keyed->keys);
@@ -176,7 +179,7 @@ explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Shape *shap
 	put_line(result, "maintenance", method->method, method->reason);
 	put_line(result, "key",
 			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
-	put_line(result, "kept", kept_text(keyed),
+	put_line(result, "kept", kept_text(keyed, dedup_for),
 			 keyed->in_arrival_order ? "no row is overtaken by one with a later event time" : NULL);
 	if (keyed->under_windows)
 		put_lookback(result, shape);
@@ -189,6 +192,7 @@ static void
 explain(ReturnSetInfo *result, Oid relid)
 {
 	ViewMethod method = view_method(relid);
+	ContinuousView view;
 	Shape shape;
 	Access access;
 	Query *batch = slice_batch_query(relid, &shape, &access);
@@ -197,6 +201,7 @@ explain(ReturnSetInfo *result, Oid relid)
 	const char *why;
 	ListCell *cell;
 
+	view_require(relid, &view);
 	if (shape.refusal)
 	{
 		put_line(result, "maintenance", "none", shape.refusal);
@@ -204,7 +209,7 @@ explain(ReturnSetInfo *result, Oid relid)
 	}
 	if (shape.keyed)
 	{
-		explain_keyed(result, &method, &shape);
+		explain_keyed(result, &method, &shape, view.dedup_for);
 		return;
 	}
 	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);
@@ -229,9 +234,7 @@ Datum
 tidemark_explain(PG_FUNCTION_ARGS)
 {
 	Oid relid = PG_GETARG_OID(0);
-	ContinuousView view;
 
-	view_require(relid, &view);
 	InitMaterializedSRF(fcinfo, 0);
 	explain((ReturnSetInfo *) fcinfo->resultinfo, relid);
 	return (Datum) 0;

@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 #include "view/keyed_answer.h"
+#include "view/keyed_expiry.h"
 #include "view/keyed_groups.h"
 #include "view/keyed_order.h"
 #include "view/keyed_sessions.h"
@@ -48,8 +49,10 @@ typedef struct Answer
 	bool
 		partly; /* M counts only as far as the frontier says: it may have rows of an earlier start */
 
-	AttrNumber
-		within; /* rows are compared by key and by this column, which has to be within the other one's session; 0: not so */
+	/* Besides by key, rows are compared with the other one by whether */
+	AttrNumber within; /* this column is within its session; 0: not so */
+	int64
+		covered; /* it is an entry, of this length, that covers them (keyed_expiry.h); 0: not so */
 } Answer;
 
 /* ---- sources ------------------------------------------------------------------------------------ */
@@ -187,6 +190,21 @@ is_within(const Answer *answer)
 						-1);
 }
 
+/* Is the row here an entry that covers that one level above? */
+static Expr *
+covers(const Answer *answer)
+{
+	Oid less = lookup_type_cache(answer->keyed->stream.time_type, TYPECACHE_LT_OPR)->lt_opr;
+	Expr *entry = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 0);
+	Expr *row = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 1);
+	Expr *from = tail_before(copyObject(row), answer->covered);
+
+	return makeBoolExpr(AND_EXPR,
+						list_make2(slice_condition(less, entry, row),
+								   negated(slice_condition(less, copyObject(entry), from))),
+						-1);
+}
+
 /* EXISTS (SELECT FROM rows WHERE they have the same key), for a query over inputs. */
 static Expr *
 key_is_in(const Answer *answer, Query *rows, bool with_nulls)
@@ -200,6 +218,8 @@ key_is_in(const Answer *answer, Query *rows, bool with_nulls)
 		add_condition(query, has_same_key(answer, lfirst(cell), with_nulls));
 	if (answer->within)
 		add_condition(query, is_within(answer));
+	if (answer->covered)
+		add_condition(query, covers(answer));
 	link->subLinkType = EXISTS_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
@@ -241,20 +261,23 @@ answer_together(const Answer *answer)
 	return list_make1(keyed_output(answer->keyed, keyed_union(rows)));
 }
 
+/* Rows without those whose key M has (where entries cover rows: has one that covers them). */
+static List *
+rows_without_kept(const Answer *answer, Query *rows)
+{
+	if (!answer->nullable)
+		return list_make1(rows_by_key(answer, rows, kept_rows(answer), false, false));
+	return list_make2(
+		rows_by_key(answer, rows_by_null(answer, copyObject(rows), false), kept_rows(answer), false,
+					false),
+		rows_by_key(answer, rows_by_null(answer, rows, true), kept_rows(answer), false, true));
+}
+
 /* T's rows of keys that M doesn't have. */
 static RangeTblEntry *
 rows_of_new_keys(const Answer *answer)
 {
-	Query *without;
-	Query *with;
-
-	if (!answer->nullable)
-		return keyed_union(
-			list_make1(rows_by_key(answer, tail_rows(answer), kept_rows(answer), false, false)));
-	without = rows_by_null(answer, tail_rows(answer), false);
-	with = rows_by_null(answer, tail_rows(answer), true);
-	return keyed_union(list_make2(rows_by_key(answer, without, kept_rows(answer), false, false),
-								  rows_by_key(answer, with, kept_rows(answer), false, true)));
+	return keyed_union(rows_without_kept(answer, tail_rows(answer)));
 }
 
 /* The first row of each key by event time: of a key that M has, T's rows are none. */
@@ -360,11 +383,25 @@ keyed_within(const Keyed *keyed, Query *rows, AttrNumber column, Query *sessions
 }
 
 List *
+keyed_uncovered(const ContinuousView *view, const Keyed *keyed, Query *rows)
+{
+	Answer answer = {.view = view,
+					 .keyed = keyed,
+					 .table = view->mat,
+					 .nullable = has_nullable_key(keyed),
+					 .covered = view->dedup_for};
+
+	return rows_without_kept(&answer, rows);
+}
+
+List *
 keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
 {
 	Answer answer = {
 		.view = view, .keyed = keyed, .table = view->mat, .nullable = has_nullable_key(keyed)};
 
+	if (view->dedup_for > 0)
+		return keyed_expiry_answer(view, keyed);
 	if (keyed->keys == NIL || few_keys)
 		return answer_together(&answer);
 	if (keyed->sessions)

@@ -22,6 +22,9 @@ extern List *keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others);
  */
 extern List *keyed_within(const Keyed *keyed, Query *rows, AttrNumber column, Query *sessions);
 
+/* Of a view with dedup_for: those of the rows, with the inputs as columns, that no entry in its table covers: a list of Query. */
+extern List *keyed_uncovered(const ContinuousView *view, const Keyed *keyed, Query *rows);
+
 /* The queries, with the same columns, as one entry of a range table. */
 extern RangeTblEntry *keyed_union(List *queries);
 /*

@@ -17,7 +17,8 @@
  * Who begins to follow a view gets its present rows from the log as well: they are written there, for him alone (sink/feed.c).
  *
  * Views with windows over such rows are not meant here: their rows are materialised by event time, as those of any other. Nor are groups by
- * sessions: which of a key's sessions are concerned isn't known before the change, and all of them would be too many.
+ * sessions: which of a key's sessions are concerned isn't known before the change, and all of them would be too many. Nor first rows that
+ * are kept for a while only.
  *
  * Who calls holds the view's correction lock.
  */
@@ -168,6 +169,14 @@ keyed_log_end(KeyedLog *log)
 void
 keyed_log_require(Oid view, const Keyed *keyed)
 {
+	ContinuousView found;
+
+	if (view_lookup(view, &found) && found.dedup_for > 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("view \"%s\" can't be followed: its rows are kept for a while only",
+							   get_rel_name(view)),
+						errdetail("Rows that expire are not logged."),
+						errhint("Follow a view without dedup_for.")));
 	if (keyed->sessions)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

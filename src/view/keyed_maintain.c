@@ -17,6 +17,8 @@
  * exactly (keyed_written.c), else the states of their keys are made anew; after anything else all states are. Sessions have a way of their own
  * (keyed_sessions_late.c).
  *
+ * Rows that are kept for a while only have a way of their own, too (keyed_expiry.c).
+ *
  * An index on the event time serves to find kept rows at T. It is there where rows are not overtaken: elsewhere it would be
  * written with each row that takes the place of another, which without it touches no index.
  */
@@ -32,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
+#include "view/keyed_expiry.h"
 #include "view/keyed_groups.h"
 #include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
@@ -107,6 +110,8 @@ keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks t
 	KeyedLog *log = NULL;
 	int64 rows;
 
+	if (view->dedup_for > 0)
+		return keyed_expiry_append(view, keyed, from, to);
 	if (!keyed_rows_are_final(keyed))
 		log = keyed_log_begin(view, keyed, &touched);
 	rows = take_in(view, keyed, touched.input);
@@ -286,6 +291,8 @@ keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times
 		n--;
 	if (n == 0)
 		return 0;
+	if (view->dedup_for > 0)
+		return keyed_expiry_correct(view, keyed, times, n, inserted, frontier);
 	if (keyed->sessions)
 		return keyed_sessions_correct(view, keyed, times, n, inserted, frontier);
 	if (keyed->groups)

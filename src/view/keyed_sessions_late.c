@@ -19,82 +19,21 @@
  */
 #include "tidemark.h"
 
-#include "access/htup_details.h"
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 #include "view/keyed_answer.h"
 #include "view/keyed_groups.h"
 #include "view/keyed_maintain.h"
+#include "view/keyed_places.h"
 #include "view/keyed_sessions.h"
 #include "view/keyed_sessions_late.h"
 #include "view/keyed_states.h"
 #include "view/keyed_written.h"
 #include "view/keys.h"
-#include "view/materialised.h"
 #include "view/query_parts.h"
 #include "view/slice.h"
-
-/* ---- running queries ------------------------------------------------------------------------------ */
-
-/* What comes of a query: a function is given each row. */
-typedef struct Collector
-{
-	DestReceiver receiver; /* first */
-	Query *query;
-	void (*take)(TupleTableSlot *slot, void *result);
-	void *result;
-} Collector;
-
-static bool
-collect_row(TupleTableSlot *slot, DestReceiver *receiver)
-{
-	Collector *self = (Collector *) receiver;
-
-	slot_getallattrs(slot);
-	self->take(slot, self->result);
-	return true;
-}
-
-static void
-start_collector(DestReceiver *receiver, int operation, TupleDesc type)
-{
-}
-
-static void
-end_collector(DestReceiver *receiver)
-{
-}
-
-static void
-run_collector(DestReceiver *inserts, void *arg)
-{
-	Collector *self = arg;
-
-	materialised_run(&self->receiver, self->query);
-}
-
-static void
-collect(const ContinuousView *view, Query *query, void (*take)(TupleTableSlot *slot, void *result),
-		void *result)
-{
-	Collector self = {.receiver = {.receiveSlot = collect_row,
-								   .rStartup = start_collector,
-								   .rShutdown = end_collector,
-								   .rDestroy = end_collector,
-								   .mydest = DestNone},
-					  .query = query,
-					  .take = take,
-					  .result = result};
-
-	(void) materialised_receive(view, run_collector, &self);
-}
 
 /* ---- stretches ------------------------------------------------------------------------------------ */
 
@@ -236,35 +175,11 @@ reach_of(const ContinuousView *view, const Keyed *keyed, const Query *stretches)
 								 (Expr *) makeVar(1, sessions, INT8OID, -1, InvalidOid, 0)),
 			   "joined");
 	query->hasAggs = true;
-	collect(view, query, take_reach, &reach);
+	keyed_collect(view, query, take_reach, &reach);
 	return reach;
 }
 
 /* ---- sessions that take the place of others ------------------------------------------------------- */
-
-/* Where rows are stored. */
-typedef struct Places
-{
-	MemoryContext context;
-	ItemPointerData *places;
-	int n;
-	int size;
-} Places;
-
-static void
-take_place(TupleTableSlot *slot, void *result)
-{
-	Places *self = result;
-
-	if (self->n == self->size)
-	{
-		self->size = Max(self->size * 2, 64);
-		self->places =
-			self->places ? repalloc_huge(self->places, sizeof(ItemPointerData) * self->size)
-						 : MemoryContextAlloc(self->context, sizeof(ItemPointerData) * self->size);
-	}
-	self->places[self->n++] = *(ItemPointer) DatumGetPointer(slot->tts_values[0]);
-}
 
 /* The place of each of the sessions in the stretches. */
 static Query *
@@ -292,31 +207,14 @@ rows_in(const Keyed *keyed, Query *stretches, const Reach *reach, Ticks frontier
 	return keyed_within(keyed, keyed_groups_rows(keyed, inputs), KEYED_TIME_COLUMN, stretches);
 }
 
-static void
-delete_rows(const ContinuousView *view, const Places *places)
-{
-	Relation rel = table_open(view->mat, RowExclusiveLock);
-
-	for (int i = 0; i < places->n; i++)
-	{
-		ItemPointerData place = places->places[i];
-
-		simple_table_tuple_delete(rel, &place, GetActiveSnapshot());
-	}
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
-}
-
 static int64
 replace_sessions(const ContinuousView *view, const Keyed *keyed, Query *stretches,
 				 const Reach *reach, Ticks frontier)
 {
-	Places places = {.context = CurrentMemoryContext};
-	int64 written;
+	Places places = keyed_places(view, places_in(view, keyed, copyObject(stretches), reach));
+	int64 written = keyed_states_write(view, keyed, rows_in(keyed, stretches, reach, frontier));
 
-	collect(view, places_in(view, keyed, copyObject(stretches), reach), take_place, &places);
-	written = keyed_states_write(view, keyed, rows_in(keyed, stretches, reach, frontier));
-	delete_rows(view, &places);
+	keyed_delete_places(view, &places);
 	return written - places.n;
 }
 

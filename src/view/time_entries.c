@@ -43,7 +43,8 @@ time_entries_can(Relation index)
 typedef struct Entry
 {
 	Datum value;
-	Ticks time; /* the same, comparable */
+	bool isnull; /* of a key, which may have the type of event times */
+	Ticks time;	 /* the same, comparable */
 	ItemPointer row;
 	int ordered; /* how many from this one on are in order */
 } Entry;
@@ -64,14 +65,14 @@ entries_of_rows(Relation index, TupleTableSlot **rows, int n)
 	for (int i = n - 1; i >= 0; i--)
 	{
 		Entry *entry = &entries[i];
-		bool isnull;
 
-		entry->value = slot_getattr(rows[i], column, &isnull);
-		if (isnull)
-			elog(ERROR, "a materialised row has no event time");
-		entry->time = event_time_ticks(type, entry->value);
+		entry->value = slot_getattr(rows[i], column, &entry->isnull);
+		entry->time = entry->isnull ? TICKS_MAX : event_time_ticks(type, entry->value);
 		entry->row = &rows[i]->tts_tid;
-		entry->ordered = i < n - 1 && comes_before(entry, entry + 1) ? entry[1].ordered + 1 : 1;
+		entry->ordered = i < n - 1 && !entry->isnull && !entry[1].isnull &&
+								 comes_before(entry, entry + 1)
+							 ? entry[1].ordered + 1
+							 : 1;
 	}
 	return entries;
 }
@@ -175,7 +176,7 @@ static void
 insert_entry(Relation index, Relation table, const Entry *entry)
 {
 	Datum value = entry->value;
-	bool isnull = false;
+	bool isnull = entry->isnull;
 
 	(void) index_insert(index, &value, &isnull, entry->row, table, UNIQUE_CHECK_NO, false, NULL);
 }
