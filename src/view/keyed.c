@@ -126,6 +126,33 @@ ancestors_of(Query *query, int depth)
 	return ancestors;
 }
 
+/* What else the query does at a level above or below one with GROUP BY. */
+static void
+refuse_beside_groups(Query *level, bool above, Shape *shape)
+{
+	const char *what = level->hasWindowFuncs ? "window functions"
+					   : level_groups(level) ? "another GROUP BY"
+											 : "DISTINCT";
+
+	if (above)
+		shape_refuse(
+			shape,
+			psprintf("%s over GROUP BY without a window of the event time can't be maintained: "
+					 "each row that comes may change all of the result",
+					 what),
+			"Make a continuous view of the GROUP BY, and put the rest into the query that reads "
+			"it.");
+	else
+		shape_refuse(
+			shape,
+			psprintf("GROUP BY without a window of the event time can't be maintained over %s",
+					 what),
+			psprintf(
+				"Make a continuous view of the subquery, and group in the query that reads it; "
+				"or group by a window as well: date_bin('1 minute', %s, '2000-01-01').",
+				shape_time_name(shape)));
+}
+
 /* Windows above are computed over the first rows by event time only; windows below not at all, nor are several keyed levels. */
 static void
 refuse_other_levels(const Keyed *keyed, Shape *shape)
@@ -138,13 +165,11 @@ refuse_other_levels(const Keyed *keyed, Shape *shape)
 	{
 		if (depth != keyed->depth && keyed->groups && level != sessions &&
 			(has_windows(level) || level->distinctClause))
-			shape_refuse(
-				shape,
-				"GROUP BY without a window of the event time can't have window functions, DISTINCT "
-				"or another GROUP BY at another level",
-				NULL);
+			refuse_beside_groups(level, depth < keyed->depth, shape);
 		if (depth != keyed->depth && level->distinctClause)
-			shape_refuse(shape, "DISTINCT at several levels can't be maintained", NULL);
+			shape_refuse(shape, "DISTINCT at several levels can't be maintained",
+						 "Make a continuous view of the innermost, and put the rest into the query "
+						 "that reads it.");
 		if (depth > keyed->depth && level != sessions && has_windows(level))
 			shape_refuse(
 				shape,
@@ -171,7 +196,7 @@ refuse_type(Shape *shape, Node *expression, const char *what)
 	shape_refuse(
 		shape,
 		psprintf("%s of type %s can't be maintained", what, format_type_be(exprType(expression))),
-		"Use a type that has a default order (a btree operator class).");
+		"Use an expression of a type that can be sorted, such as a cast to text.");
 }
 
 static KeyedColumn *
@@ -314,7 +339,8 @@ refuse_untyped_inputs(const Keyed *keyed, Shape *shape)
 
 	foreach (cell, keyed->inputs)
 		if (exprType(lfirst(cell)) == RECORDOID)
-			shape_refuse(shape, "a column of type record can't be kept", NULL);
+			shape_refuse(shape, "a column of type record can't be kept",
+						 "Select what it is made of as columns.");
 }
 
 static bool

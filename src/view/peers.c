@@ -302,7 +302,9 @@ peers_notice(Query *query)
 			NOTICE,
 			(errmsg("the result of %s depends on the order of rows with equal event time", name),
 			 errdetail("SQL leaves that order open: where event times repeat, view and batch "
-					   "query may differ.")));
+					   "query may differ."),
+			 errhint("Add columns to the window's ORDER BY by which a unique index of the stream "
+					 "tells such rows apart.")));
 	else
 		ereport(
 			NOTICE,
@@ -310,5 +312,6 @@ peers_notice(Query *query)
 					name),
 			 errdetail("SQL leaves that order open: where there are such rows, view and batch "
 					   "query may differ."),
-			 errhint("A unique index over columns of ORDER BY and PARTITION BY keeps them out.")));
+			 errhint("There are none if a unique index of the stream is over columns of ORDER BY "
+					 "and PARTITION BY that are NOT NULL.")));
 }

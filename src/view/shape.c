@@ -203,13 +203,15 @@ static void
 refuse_distinct(Query *query, Shape *shape)
 {
 	if (query->hasWindowFuncs)
-		shape_refuse(shape, "DISTINCT over window functions can't be maintained", NULL);
+		shape_refuse(shape, "DISTINCT over window functions can't be maintained",
+					 "Put DISTINCT into the query that reads the view.");
 	else if (query->hasTargetSRFs)
 		shape_refuse(shape,
 					 "DISTINCT over set-returning functions at the same level can't be maintained",
 					 "Put the functions into a subquery that DISTINCT reads.");
 	else if (query->hasAggs || query->groupClause)
-		shape_refuse(shape, "DISTINCT over GROUP BY can't be maintained", NULL);
+		shape_refuse(shape, "DISTINCT over GROUP BY can't be maintained",
+					 "Put DISTINCT into the query that reads the view.");
 	else if (query->limitCount || query->limitOffset)
 		shape_refuse(shape, "LIMIT and OFFSET can't be maintained",
 					 "Put LIMIT into the query that reads the view.");
