@@ -48,6 +48,23 @@ COMMIT;
 SELECT maintained();
 SELECT * FROM differences();
 
+-- a view that starts anew still has the rows that were kept before: they don't count
+CREATE TABLE parted (LIKE event) PARTITION BY RANGE (at);
+CREATE TABLE parted_early PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('2024-01-01 00:06');
+CREATE TABLE parted_late PARTITION OF parted FOR VALUES FROM ('2024-01-01 00:06') TO (MAXVALUE);
+SELECT tidemark.create_stream('parted', 'at', allowed_delay => '5 seconds');
+CREATE VIEW parted_recent AS SELECT at, key, sum(x) OVER (ORDER BY at RANGE '20 seconds' PRECEDING) FROM (SELECT DISTINCT ON (key) * FROM parted ORDER BY key, at) e;
+SELECT tidemark.make_continuous('parted_recent');
+INSERT INTO parted SELECT * FROM event;
+SELECT tidemark.wait_until_maintained('parted_recent');
+BEGIN;
+ALTER TABLE parted DETACH PARTITION parted_late;
+SELECT * FROM tidemark.verify('parted_recent');
+COMMIT;
+SELECT tidemark.wait_until_maintained('parted_recent');
+SELECT * FROM tidemark.verify('parted_recent');
+DROP TABLE parted, parted_late CASCADE;
+
 -- an ordinary view, continuous again; and its tables go with it
 SELECT tidemark.make_batch('recent');
 SELECT tidemark.make_continuous('recent');

@@ -29,6 +29,17 @@ SELECT tidemark.wait_until_maintained('sums');
 INSERT INTO log_3_odd VALUES ('2024-03-01 00:05:30', 1, 100);
 INSERT INTO log_3 VALUES ('2024-03-01 00:06:30', 2, 100);
 SELECT * FROM tidemark.verify('sums');
+-- MERGE moves rows from partition to partition: between those of months, and of keys; with other actions, and without
+MERGE INTO log USING (VALUES (1)) moved (key) ON log.key = moved.key AND at BETWEEN '2024-02-01 11:00' AND '2024-02-01 11:10' WHEN MATCHED THEN UPDATE SET at = at - interval '1 day';
+SELECT * FROM tidemark.verify('sums');
+SELECT tidemark.wait_until_maintained('sums');
+MERGE INTO log_3 USING (VALUES (1), (77)) moved (key) ON log_3.key = moved.key AND at < '2024-03-01 01:00' WHEN MATCHED THEN UPDATE SET key = 2 WHEN NOT MATCHED THEN INSERT VALUES ('2024-03-01 00:10:30', 0, 100);
+SELECT * FROM tidemark.verify('sums');
+SELECT tidemark.wait_until_maintained('sums');
+-- what it doesn't move is corrected
+MERGE INTO log USING (VALUES (1), (78)) changed (key) ON log.key = changed.key AND at BETWEEN '2024-02-01 12:00' AND '2024-02-01 12:30' WHEN MATCHED THEN UPDATE SET x = -1 WHEN NOT MATCHED THEN INSERT VALUES ('2024-02-01 12:10:30', 0, 100);
+SELECT rows > 0 FROM tidemark.continuous_views WHERE view = 'sums'::regclass;
+SELECT * FROM tidemark.verify('sums');
 -- detach, attach with rows in it, truncate and drop one: the view starts anew, and is right at once
 ALTER TABLE log DETACH PARTITION log_2;
 SELECT * FROM tidemark.verify('sums');

@@ -14,6 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "stream/merges.h"
 #include "stream/statistics.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
@@ -124,6 +125,7 @@ _PG_init(void)
 	answer_init();
 	statistics_init();
 	define_init();
+	merges_init();
 
 	if (!tidemark_preloaded)
 		return;

@@ -26,15 +26,17 @@ use constant {
 };
 
 # What a statement may fail with: serialization, deadlock; what follows in the aborted transaction, and a prepared one that
-# came to nothing; a duplicate event time; a view that is continuous (or not) already, or is just being made anew (and has no columns).
-my %allowed = map { $_ => 1 } qw(40001 40P01 25P02 3B001 42704 23505 42710 55000 42P01 42P07 42703);
+# came to nothing; a duplicate event time; a view that is continuous (or not) already, or is just being made anew (and has no columns);
+# a definition that another one needs; a kept plan of a view that is gone; a row that MERGE finds twice.
+my %allowed = map { $_ => 1 } qw(40001 40P01 25P02 3B001 42704 23505 42710 55000 42P01 42P07 42703 2BP01 26000 21000);
 
 # CI asks the same questions of every change; elsewhere each run asks others.
 my $seed = $ENV{TIDEMARK_SEED} // ($ENV{CI} ? 20240229 : int(rand(2**31)));
 my $rounds = $ENV{TIDEMARK_ROUNDS} // 24;
 my $kept = "$PostgreSQL::Test::Utils::log_path/differential.sql";
 my $failed = 0;
-my $saved = 0;    # views that were read with saved states
+my $saved = 0;          # views that were read with saved states
+my $incremental = 0;    # and that could have been
 
 note "seed $seed, $rounds rounds";
 srand($seed);
@@ -52,7 +54,7 @@ timezone = 'America/New_York'
 });
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION tidemark;
-	CREATE SERVER nowhere FOREIGN DATA WRAPPER tidemark_kafka OPTIONS (bootstrap_servers '127.0.0.1:1')});
+	CREATE SERVER nowhere FOREIGN DATA WRAPPER tidemark_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');} . TidemarkRandom::aggregates());
 
 open my $keep, '>', $kept or die "$kept: $!";
 $keep->autoflush;
@@ -92,11 +94,19 @@ sub end_session
 
 # ---- comparing ------------------------------------------------------------------------------------
 
-# One snapshot: verify, and the view asked in both ways, for whole rows, for one of its columns, and for none. Rows come out where
-# something is wrong.
-sub snapshot_script
+# Plans that are kept from snapshot to snapshot.
+sub prepare_script
 {
 	my (@views) = @_;
+	return "SET plan_cache_mode = force_generic_plan;\n"
+	  . join '', map { "PREPARE kept_$_ AS SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(v, 0)::numeric), 0) AS answer FROM $_ v;\n" } @views;
+}
+
+# One snapshot: verify, and the view asked in both ways, for whole rows, for one of its columns, for a part of its rows by what they have in that
+# column, for none, and by a plan of an earlier snapshot. Rows come out where something is wrong.
+sub snapshot_script
+{
+	my ($prepared, @views) = @_;
 	my $sql = "BEGIN ISOLATION LEVEL REPEATABLE READ;\n";
 
 	for my $view (@views)
@@ -104,20 +114,25 @@ sub snapshot_script
 		my %ask = (
 			rows   => "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(v, 0)::numeric), 0) AS answer FROM $view v",
 			column => "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(ROW(v.:\"column\"), 0)::numeric), 0) AS answer FROM $view v",
+			part   => "SELECT count(*) || ' rows, ' || coalesce(sum(hash_record_extended(v, 0)::numeric), 0) AS answer FROM $view v WHERE v.:\"column\" "
+			  . TidemarkRandom::pick('=', '<=', '>', '<', '<>') . ' :value',
 			count  => "SELECT count(*) AS answer FROM $view");
-		my $column = TidemarkRandom::between(0, 99);
-		$sql .= "\\set is_continuous off\n\\set column none\n"
+		my ($column, $row) = map { TidemarkRandom::between(0, 99) } 1, 2;
+		$sql .= "\\set is_continuous off\n\\set column none\n\\set value NULL\n"
 		  . "SELECT EXISTS (SELECT FROM tidemark.view WHERE relid = to_regclass('$view')) AS is_continuous \\gset\n"
 		  . "SELECT EXISTS (SELECT FROM tidemark.view WHERE relid = to_regclass('$view') AND dedup_for IS NOT NULL) AS expires \\gset\n"
 		  . "\\if :is_continuous\n"
 		  . "SELECT '$view', * FROM tidemark.verify('$view') LIMIT 5;\n"
 		  . "SELECT coalesce((array_agg(attname))[$column % greatest(count(*), 1) + 1], 'none') AS column FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum > 0 \\gset\n";
 		$sql .= "\\if :expires\n\\else\n";    # verify knows what these have to be
+		$sql .= "SELECT coalesce((SELECT quote_literal(c::text) FROM (SELECT v.:\"column\" AS c FROM $view v OFFSET $row LIMIT 1) r), 'NULL') AS value \\gset\n";
+		my %batch = %ask;
+		($ask{kept}, $batch{kept}) = ("EXECUTE kept_$view", $ask{rows}) if $prepared;
 		for my $what (sort keys %ask)
 		{
 			$sql .= "\\set on_answer 0\n\\set off_answer 0\n"
 			  . "SET LOCAL tidemark.use_continuous = on;\n$ask{$what} \\gset on_\n"
-			  . "SET LOCAL tidemark.use_continuous = off;\n$ask{$what} \\gset off_\n"
+			  . "SET LOCAL tidemark.use_continuous = off;\n$batch{$what} \\gset off_\n"
 			  . "SELECT '$view', '$what', 'on: ' || :'on_answer', 'off: ' || :'off_answer' WHERE :'on_answer' <> :'off_answer';\n";
 		}
 		$sql .= "\\endif\n\\endif\n";
@@ -128,7 +143,7 @@ sub snapshot_script
 sub quiescent_differences
 {
 	my ($world, $title) = @_;
-	my $session = start_session("$title: verify", snapshot_script($world->views));
+	my $session = start_session("$title: verify", snapshot_script(0, $world->views));
 	my @errors = end_session($session);
 	return (@errors, grep { /\S/ } split /\n/, $session->{output});
 }
@@ -178,7 +193,9 @@ sub run_round
 		push @sessions, start_session("$title, definitions",
 			join '', map { $world->change_of_view } 1 .. TidemarkRandom::between(1, 4));
 	}
-	my $reader = start_session("$title, reader", snapshot_script($world->views) x SNAPSHOTS);
+	my $prepared = TidemarkRandom::chance(0.5);
+	my $reader = start_session("$title, reader",
+		($prepared ? prepare_script($world->views) : '') . snapshot_script($prepared, $world->views) x SNAPSHOTS);
 	if ($kill)
 	{
 		keep_statements($title, '-- kill -9');
@@ -196,7 +213,10 @@ sub run_round
 		my $wait = "SELECT tidemark.wait_until_maintained(relid, '$PostgreSQL::Test::Utils::timeout_default s') FROM tidemark.view";
 		my ($status, undef, $error) = $node->psql('postgres', $wait);
 		push @problems, "$title: $error" if $status;
-		$saved += $node->safe_psql('postgres', 'SELECT count(*) FROM tidemark.frontier WHERE saved IS NOT NULL');
+		my ($all, $with_states) = split /\|/, $node->safe_psql('postgres',
+			q{SELECT count(*), count(saved) FROM tidemark.view JOIN tidemark.frontier USING (relid) WHERE method = 'incremental'});
+		$incremental += $all;
+		$saved += $with_states;
 		push @problems, quiescent_differences($world, "$title, maintained"), log_differences($world, "$title, maintained");
 	}
 	return @problems;
@@ -241,7 +261,8 @@ while ($round < $rounds && !$failed)
 	report("world $worlds: dropped", $error) if $status;
 }
 
-cmp_ok($saved, '>', 0, 'some of the views were read from saved states') unless $failed;
+note "$incremental times a view could be read from saved states, $saved times it was";
+cmp_ok($saved, '>', 0, 'some of the views were read from saved states') if !$failed && $incremental >= 10;
 my $log = slurp_file($node->logfile);
 unlike($log, qr/TRAP:|PANIC|terminated by signal (?!9)/, 'no crash that was not asked for');
 $node->stop('immediate');

@@ -80,6 +80,19 @@ sub random_row
 	return map { chance(0.08) ? undef : $values{ $_->[0] }->() } @columns;
 }
 
+# Aggregates of users' own, for all worlds: one that combines, one that moves, one that depends on the order of its rows.
+sub aggregates
+{
+	return q{
+		CREATE FUNCTION fold_xor(int8, int) RETURNS int8 IMMUTABLE PARALLEL SAFE RETURN coalesce($1, 0) # coalesce($2, 7);
+		CREATE FUNCTION combine_xor(int8, int8) RETURNS int8 IMMUTABLE PARALLEL SAFE RETURN coalesce($1, 0) # coalesce($2, 0);
+		CREATE FUNCTION fold_order(int8, int) RETURNS int8 IMMUTABLE PARALLEL SAFE RETURN (coalesce($1, 1) * 31 + coalesce($2, 7)) % 1000003;
+		CREATE AGGREGATE combined_xor(int) (SFUNC = fold_xor, STYPE = int8, COMBINEFUNC = combine_xor);
+		CREATE AGGREGATE moving_xor(int) (SFUNC = fold_xor, STYPE = int8, MSFUNC = fold_xor, MINVFUNC = fold_xor, MSTYPE = int8);
+		CREATE AGGREGATE ordered_fold(int) (SFUNC = fold_order, STYPE = int8);
+	};
+}
+
 # ---- streams --------------------------------------------------------------------------------------
 
 sub new
@@ -92,7 +105,8 @@ sub new
 	{
 		my $stream = $self->new_stream("s${serial}_$number");
 		push @{ $self->{streams} }, $stream;
-		$self->new_view($stream, "v${serial}_${number}_$_") for 1 .. between(2, 4);
+		my $base = chance(0.4) ? $self->new_base($stream, "b${serial}_$number") : undef;
+		$self->new_view($stream, "v${serial}_${number}_$_", chance(0.5) ? $base : undef) for 1 .. between(2, 4);
 		$_->{followed} = $_->{continuous} && chance(0.4) for @{ $self->{views} };
 	}
 	return $self;
@@ -259,9 +273,9 @@ sub random_aggregate
 	my @calls = (
 		'count(*)', "count($number)", ("sum($number)") x 3,
 		("avg($number)") x 2, "min($number)", "max($number)", 'bool_and(b)', 'bool_or(b)', 'bit_or(i)', 'min(k2)',
-		'stddev(i)', 'variance(n)', 'stddev(f)', 'corr(f, i)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)');
+		'stddev(i)', 'variance(n)', 'stddev(f)', 'corr(f, i)', 'sum(i * 2 + 1)', 'sum(CASE WHEN b THEN f END)', 'combined_xor(i)', 'moving_xor(k1)');
 
-	push @calls, 'array_agg(i)', "string_agg(k2, ',')" if $window->{total};
+	push @calls, 'array_agg(i)', "string_agg(k2, ',')", 'ordered_fold(i)' if $window->{total};
 	return (pick('first_value(i)', 'last_value(f)', 'nth_value(n, 2)'), '') if $window->{total} && chance(0.1);
 	return (pick(@calls), $filter);
 }
@@ -381,6 +395,7 @@ sub random_group_aggregate
 	my @calls = (
 		'count(*)', "count($number)", ("sum($number)") x 3, "avg($number)", "min($number)", "max($number)", 'count(DISTINCT k2)', 'sum(DISTINCT i)',
 		'bool_and(b)', 'stddev(f)', 'corr(f, l)', 'variance(n)', 'array_agg(i ORDER BY i)', "string_agg(k2, ',' ORDER BY k2)", 'array_agg(DISTINCT l)',
+		'combined_xor(i)', 'moving_xor(i)',
 		'sum(CASE WHEN b THEN f END)');
 
 	return ('percentile_disc(0.5) WITHIN GROUP (ORDER BY i)', '') if chance(0.05);
@@ -458,6 +473,24 @@ sub totals_query
 	return chance(0.2) ? "SELECT * FROM ($query) above WHERE a1 IS NOT NULL" : $query;
 }
 
+sub grouping_sets
+{
+	my @keys = @_;
+	my $all = join ', ', @keys;
+	return pick("ROLLUP ($all)", "CUBE ($all)", "GROUPING SETS (($all), ($keys[-1]), ())", "GROUPING SETS (($all), ())");
+}
+
+# A window function over the groups themselves, at their own level: over groups of one window, or of windows up to that one.
+sub random_window_beside
+{
+	my ($stream, $window, $same_type, @keys) = @_;
+	my $first = $window =~ /^(window_\w+)/ ? $1 : $window;
+	my $length = $stream->{type} eq 'bigint' ? $stream->{distances}[2] : "interval '$stream->{distances}[2]'";
+	my $partition = @keys ? 'PARTITION BY ' . join(', ', @keys) . ' ' : '';
+	my $over = $same_type && $window !~ /^window.*,/ && chance(0.5) ? "(${partition}ORDER BY $first RANGE $length PRECEDING)" : "(PARTITION BY $first)";
+	return pick('max(count(*))', 'sum(count(i))', 'count(*)') . " OVER $over AS beside";
+}
+
 # A query that groups by windows; levels above and windows over what it gives, now and then.
 sub grouped_query
 {
@@ -468,8 +501,9 @@ sub grouped_query
 	my $where = chance(0.25) ? ' WHERE ' . random_condition() : '';
 	my ($first) = split /, /, $window =~ /^window/ ? $window : 'w';
 	my @output = $window =~ /^window/ ? ($window) : ("$window AS w");
-	my $by = join ', ', $window, chance(0.15) && @keys ? 'ROLLUP (' . join(', ', @keys) . ')' : @keys;
-	my $rolled_up = $by =~ /ROLLUP/;
+	my $sets = @keys && chance(0.2) ? grouping_sets(@keys) : '';
+	my $by = join ', ', $window, $sets ? $sets : @keys;
+	my $rolled_up = $sets ne '';
 	my @names;
 
 	push @output, map { "$keys[$_] AS key$_" } 0 .. $#keys;
@@ -479,7 +513,9 @@ sub grouped_query
 		push @output, "$call$filter AS a$n";
 		push @names, "a$n" if $call =~ /^(count|sum|avg)/;
 	}
+	push @output, 'grouping(' . join(', ', @keys) . ') AS level' if $rolled_up && chance(0.5);
 	shift @output if chance(0.1) && $window !~ /^window/;
+	push @output, random_window_beside($stream, $window, $same_type, @keys) if !$rolled_up && chance(0.12);
 	my $query = 'SELECT ' . join(', ', @output) . " FROM $source$from$where GROUP BY $by$having";
 	if ($same_type && !$rolled_up && @names && $output[0] =~ /^window| AS w$/ && chance(0.35))
 	{
@@ -506,6 +542,18 @@ sub grouped_query
 	return $query;
 }
 
+# Rows as they are, or several for each: of a function in the select list, or in FROM.
+sub plain_query
+{
+	my ($source) = @_;
+	my $where = ' WHERE ' . random_condition();
+
+	return "SELECT t, k1, l, n, f FROM $source$where" if chance(0.4);
+	return "SELECT t, k1, unnest(ARRAY[i, k1, 3]) AS item FROM $source$where" if chance(0.3);
+	return "SELECT t, id, copy FROM $source" . pick(', generate_series(1, k1) copy', ' CROSS JOIN LATERAL unnest(ARRAY[i, k1]) copy') . $where if chance(0.5);
+	return "SELECT t, k2, copy FROM $source LEFT JOIN LATERAL generate_series(1, k1) copy ON copy > 1";
+}
+
 # The first row of each key, for windows and groups over it.
 sub first_rows
 {
@@ -516,18 +564,34 @@ sub first_rows
 	return "(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY $key, b ORDER BY t, l) AS nth FROM $source) numbered WHERE nth = 1) once";
 }
 
-sub new_view
+# Views with the stream's columns, for other views to read: some of its rows, or the first row of each key.
+sub new_base
 {
 	my ($self, $stream, $name) = @_;
-	my $source = $stream->{name};
+	my $first_rows = chance(0.5);
+	my $query = $first_rows ? "SELECT * FROM " . first_rows($stream->{name}) : "SELECT * FROM $stream->{name} WHERE " . random_condition();
+	my $base = { name => $name, stream => $stream, query => $query, continuous => chance(0.7), arrival => chance(0.3), base => 1, first_rows => $first_rows };
+
+	push @{ $self->{views} }, $base;
+	return $base;
+}
+
+sub new_view
+{
+	my ($self, $stream, $name, $base) = @_;
+	my $source = $base ? $base->{name} : $stream->{name};
 	my @inputs;
 	my $with = '';
-	my $keyed = chance(0.35);
+	my $of_first_rows = $base && $base->{first_rows};
+	my $keyed = !$of_first_rows && chance(0.35);
 
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
-		my $query = chance(0.3) ? totals_query($source) : chance(0.3) ? sessions_query($stream, $source) : grouped_query($stream, chance(0.2) ? first_rows($source) : $source);
+		my $query = $of_first_rows ? grouped_query($stream, $source)
+		  : chance(0.3) ? totals_query($source)
+		  : chance(0.3) ? sessions_query($stream, $source)
+		  : grouped_query($stream, chance(0.2) ? first_rows($source) : $source);
 		push @{ $self->{views} },
 		  { name => $name, stream => $stream, query => $query, continuous => chance(0.85), arrival => chance(0.3) };
 		return;
@@ -541,7 +605,7 @@ sub new_view
 		$with = "WITH chosen AS (SELECT * FROM $source WHERE " . random_condition() . ') ';
 		$source = 'chosen';
 	}
-	$source = first_rows($source) if !$keyed && chance(0.2);
+	$source = first_rows($source) if !$keyed && !$of_first_rows && chance(0.2);
 	if (!$keyed && chance(0.4))
 	{
 		my ($inner, $names) = windowed_query($stream, $source, [], 'inner_', 1);
@@ -550,7 +614,7 @@ sub new_view
 	}
 	my ($query, $names) = windowed_query($stream, $source, \@inputs, 'a', 0);
 	$query = "SELECT * FROM ($query) whole WHERE $names->[0] > " . between(0, 3) if @$names && chance(0.2);
-	$query = "SELECT t, k1, l, n, f FROM $source WHERE " . random_condition() if chance(0.05);
+	$query = plain_query($source) if chance(0.08);
 	$query = keyed_query($source) if $keyed;
 	my $dedup_for = $keyed && chance(0.25) ? pick(grep { !/month|^0$/ } @{ $stream->{distances} }) : undef;
 	$query = entries_query($source) if $dedup_for;
@@ -622,15 +686,34 @@ sub drop
 	  map { "DROP FOREIGN TABLE $_->{name}_topic;\n" } grep { $_->{followed} } @{ $self->{views} };
 }
 
+# The table itself is changed.
+sub change_of_stream
+{
+	my ($self) = @_;
+	my $stream = pick(@{ $self->{streams} });
+	my $name = $stream->{name};
+	my $part = "${name}_mid";
+	my ($from, $to) = map { event_time($stream, $_) } 40, 90;
+
+	return "BEGIN; ALTER TABLE $name DETACH PARTITION $part; ALTER TABLE $name ATTACH PARTITION $part FOR VALUES FROM ($from) TO ($to); COMMIT;\n"
+	  if $stream->{partitioned} && chance(0.5);
+	my $column = 'more' . ++$self->{id};
+	return "ALTER TABLE $name ADD COLUMN $column int DEFAULT 1;\n" if chance(0.5);
+	return "ALTER TABLE $name ADD COLUMN $column int; ALTER TABLE $name DROP COLUMN $column;\n";
+}
+
 # A view becomes continuous, an ordinary one, follows another event time, or is made anew, now and then; a statement that does not ask what it is.
 sub change_of_view
 {
 	my ($self) = @_;
 	my $view = pick(@{ $self->{views} });
+	return $self->change_of_stream if chance(0.1);
 	return "BEGIN; SELECT tidemark.stop_sink('$view->{name}', '$view->{name}_topic'); COMMIT;\n" . follow($view->{name}) if $view->{followed} && chance(0.5);
 	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if $view->{followed};
+	return "CREATE OR REPLACE VIEW $view->{name} AS SELECT * FROM $view->{stream}{name} WHERE " . random_condition() . ";\n"
+	  if $view->{base} && !$view->{first_rows} && chance(0.3);
 	return "DROP VIEW $view->{name}; CREATE VIEW $view->{name} AS $view->{query}; SELECT tidemark.make_continuous('$view->{name}');\n"
-	  if chance(0.15);
+	  if chance(0.15) && !$view->{base};
 	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if chance(0.25);
 	return sprintf "SELECT CASE WHEN EXISTS (SELECT FROM tidemark.view WHERE relid = '%s'::regclass)"
 	  . " THEN tidemark.make_batch('%s') ELSE tidemark.make_continuous('%s') END;\n", ($view->{name}) x 3;
@@ -673,13 +756,26 @@ sub copy
 	my ($self, $stream) = @_;
 	# COPY takes no expressions: its event times are computed by the select that feeds it, as text
 	return $self->insert($stream) if $stream->{type} !~ /bigint/;
-	my $sql = "COPY $stream->{name} FROM STDIN;\n";
-	for (1 .. between(1, 20))
-	{
-		my @row = (event_time($stream, random_position($stream)), ++$self->{id}, random_row());
-		$sql .= join("\t", map { $_ // '\N' } @row) . "\n";
-	}
-	return "$sql\\.\n";
+	# not FROM STDIN: where the statement fails at once, psql would take the rows for statements
+	my $names = join ', ', 't', 'id', map { $_->[0] } @columns;
+	my @lines = map { join "\t", map { $_ // '\N' } event_time($stream, random_position($stream)), ++$self->{id}, random_row() } 1 .. between(1, 20);
+	return "COPY $stream->{name} ($names) FROM PROGRAM \$copy\$printf '%s\\n' " . join(' ', map { "'$_'" } @lines) . "\$copy\$;\n";
+}
+
+# A row that is there is changed or deleted, others are inserted.
+sub merge
+{
+	my ($self, $stream) = @_;
+	my @names = ('t', 'id', map { $_->[0] } @columns);
+	my $columns = join ', ', @names;
+	my $matched = pick('UPDATE SET i = kept.i + 1, f = 0.3', 'DELETE', 'DO NOTHING', 'UPDATE SET t = kept.t + ' . distance($stream, between(0, 5)));
+	my $known = between(1, $self->{id} + 1);
+	my $types = join ', ', event_time($stream, 0), 0, map { "NULL::$_->[1]" } @columns;    # of the columns
+	my $rows = join ', ', "($types)", $self->rows($stream, between(1, 4));
+
+	return "MERGE INTO $stream->{name} AS kept USING (SELECT * FROM (VALUES $rows) v ($columns) WHERE id > 0"
+	  . " UNION ALL (SELECT $columns FROM $stream->{name} WHERE id = $known LIMIT 1)) AS given ON kept.id = given.id"
+	  . " WHEN MATCHED THEN $matched WHEN NOT MATCHED THEN INSERT ($columns) VALUES (" . join(', ', map { "given.$_" } @names) . ");\n";
 }
 
 sub random_rows
@@ -710,7 +806,8 @@ sub statement
 	my $dice = rand;
 	my $part = $stream->{partitioned} && chance(0.2) ? pick('_low', '_mid', '_rest') : '';
 
-	return $self->insert($stream) if $dice < 0.5;
+	return $self->insert($stream) if $dice < 0.47;
+	return $self->merge($stream)  if $dice < 0.5;
 	return $self->copy($stream)   if $dice < 0.56;
 	return $self->change($stream) if $dice < 0.76;
 	return "DELETE FROM $stream->{name}$part WHERE " . random_rows($stream) . ";\n" if $dice < 0.88;

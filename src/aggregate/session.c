@@ -33,37 +33,54 @@ typedef struct Session
 	Ticks last; /* its newest row */
 } Session;
 
-bool
-session_gap(Oid time_type, Datum gap, int64 *ticks)
+/* How long a gap is within a session at most, in ticks. Returns what is wrong with it, and may set the hint; NULL: nothing is. */
+static char *
+read_gap(Oid time_type, Datum gap, int64 *ticks, char **hint)
 {
 	if (time_type == INT8OID)
 		*ticks = DatumGetInt64(gap);
+	else if (DatumGetIntervalP(gap)->month != 0)
+	{
+		*hint = "A month has no fixed length; say it in days.";
+		return "the gap of a session must not contain months or years";
+	}
 	else if (!interval_length(DatumGetIntervalP(gap), ticks))
-		return false;
+		return "the gap of a session is too long";
 	if (*ticks < 0)
-		return false;
+		return "the gap of a session must not be negative";
 	if (time_type == DATEOID)
 		*ticks /= USECS_PER_DAY;
-	return true;
+	return NULL;
 }
 
-/* How long a gap is within a session at most. */
-static int64
-gap_ticks(Oid time_type, Datum gap)
+char *
+session_fault(Oid time_type, Datum gap, char **hint)
 {
 	int64 ticks;
 
-	if (session_gap(time_type, gap, &ticks))
-		return ticks;
-	if (time_type != INT8OID && DatumGetIntervalP(gap)->month != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the gap of a session must not contain months or years"),
-						errhint("A month has no fixed length; say it in days.")));
-	if (time_type != INT8OID && !interval_length(DatumGetIntervalP(gap), &ticks))
-		ereport(ERROR, (errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
-						errmsg("the gap of a session is too long")));
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("the gap of a session must not be negative")));
+	*hint = NULL;
+	return read_gap(time_type, gap, &ticks, hint);
+}
+
+bool
+session_gap(Oid time_type, Datum gap, int64 *ticks)
+{
+	char *hint;
+
+	return read_gap(time_type, gap, ticks, &hint) == NULL;
+}
+
+static int64
+gap_ticks(Oid time_type, Datum gap)
+{
+	char *hint = NULL;
+	int64 ticks;
+	char *fault = read_gap(time_type, gap, &ticks, &hint);
+
+	if (fault)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", fault),
+						hint ? errhint("%s", hint) : 0));
+	return ticks;
 }
 
 /* The next event, which lasts from begin to end; returns where its session begins. */

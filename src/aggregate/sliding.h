@@ -80,6 +80,8 @@ extern bool sliding_is_first(Oid function);
 /* Is it tidemark.session, which is of that kind, too? */
 extern bool sliding_is_session(Oid function);
 
+/* Why a session of event times of that type can't have this gap, and a hint (may be NULL). NULL: it can. */
+extern char *session_fault(Oid time_type, Datum gap, char **hint);
 /* A session's gap in ticks; false: it is negative, has months, or is longer than can be said. */
 extern bool session_gap(Oid time_type, Datum gap, int64 *ticks);
 

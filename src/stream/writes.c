@@ -10,6 +10,8 @@
  *   statement, INSERT/UPDATE/DELETE, with transition tables: the event times of the rows before and after
  *   statement, TRUNCATE: views are emptied with it
  *   row, only in logical replication's apply worker, which fires no statement triggers
+ *
+ * What a MERGE moves between partitions no trigger sees: stream/merges.c.
  */
 #include "tidemark.h"
 
@@ -206,21 +208,46 @@ note_transition_table(LateTimes *late, Tuplestorestate *rows, Relation rel, cons
 	ExecDropSingleTupleTableSlot(slot);
 }
 
+/* The stream's views start anew, or are emptied with it. */
 static void
-truncated(Relation rel, const Stream *stream)
+correct_all(Oid stream, bool emptied)
 {
-	bool whole = RelationGetRelid(rel) == stream->relid;
 	ListCell *cell;
 
-	(void) begin_write(stream->relid);
+	(void) begin_write(stream);
 	AcceptInvalidationMessages();
-	foreach (cell, views_of_stream(stream->relid))
+	foreach (cell, views_of_stream(stream))
 	{
-		if (whole)
+		if (emptied)
 			correct_truncated(lfirst_oid(cell));
 		else
 			correct_restart(lfirst_oid(cell));
 	}
+}
+
+bool
+writes_are_of_stream(Oid table)
+{
+	Relation rel = table_open(table, NoLock);
+	Stream stream;
+	bool found = stream_of_table(rel, &stream);
+
+	table_close(rel, NoLock);
+	return found;
+}
+
+void
+writes_unknown(Oid table)
+{
+	Relation rel = table_open(table, NoLock);
+	Stream stream;
+
+	if (stream_of_table(rel, &stream))
+	{
+		CommandCounterIncrement();
+		correct_all(stream.relid, false);
+	}
+	table_close(rel, NoLock);
 }
 
 Datum
@@ -239,7 +266,7 @@ tidemark_on_write(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 	{
-		truncated(trigger->tg_relation, &stream);
+		correct_all(stream.relid, RelationGetRelid(trigger->tg_relation) == stream.relid);
 		return PointerGetDatum(NULL);
 	}
 	late = begin_write(stream.relid);

@@ -15,4 +15,10 @@
  */
 extern void writes_happened(Oid stream, Ticks *times, int n);
 
+/* Is the table a stream, or a partition of one? It is locked. */
+extern bool writes_are_of_stream(Oid table);
+
+/* Rows of such a table were written that can't be named: the stream's continuous views start anew. */
+extern void writes_unknown(Oid table);
+
 #endif

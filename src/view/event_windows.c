@@ -15,15 +15,36 @@
 #include "tidemark.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "funcapi.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
 #include "stream/event_time.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "view/event_windows.h"
 
 PG_FUNCTION_INFO_V1(tidemark_hop);
 PG_FUNCTION_INFO_V1(tidemark_cumulate);
+
+FuncExpr *
+event_windows_call(Node *node, bool *cumulates)
+{
+	FuncExpr *function = (FuncExpr *) node;
+	char *name;
+
+	if (!IsA(node, FuncExpr) ||
+		get_func_namespace(function->funcid) != get_namespace_oid(TIDEMARK_SCHEMA, true))
+		return NULL;
+	name = get_func_name(function->funcid);
+	*cumulates = strcmp(name, "cumulate") == 0;
+	if (!*cumulates && strcmp(name, "hop") != 0)
+		return NULL;
+	return castNode(FuncExpr, eval_const_expressions(NULL, copyObject(node)));
+}
 
 /* The windows that are still to be returned; all in ticks. */
 typedef struct Windows
@@ -42,35 +63,48 @@ out_of_range(void)
 	ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("window out of range")));
 }
 
-/* A length of windows as ticks; what names it in errors. */
-static int64
-length_argument(FunctionCallInfo fcinfo, int argument, Oid type, const char *what)
+/* A length of windows as ticks; what names it. Returns what is wrong with it, and may set the hint; NULL: nothing is. */
+static char *
+read_length(Datum value, Oid type, const char *what, int64 *length, char **hint)
 {
-	Interval *interval;
-	int64 length;
-
 	if (type == INT8OID)
-		length = PG_GETARG_INT64(argument);
-	else
+		*length = DatumGetInt64(value);
+	else if (DatumGetIntervalP(value)->month != 0)
 	{
-		interval = PG_GETARG_INTERVAL_P(argument);
-		if (interval->month != 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("the %s of windows must not contain months or years", what),
-							errhint("A month has no fixed length; group by date_trunc('month', "
-									"...) for windows of months.")));
-		if (!interval_length(interval, &length))
-			out_of_range();
-		if (type == DATEOID && length % USECS_PER_DAY != 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("the %s of windows of dates must be whole days", what)));
-		if (type == DATEOID)
-			length /= USECS_PER_DAY;
+		*hint = "A month has no fixed length; group by date_trunc('month', ...) for windows of "
+				"months.";
+		return psprintf("the %s of windows must not contain months or years", what);
 	}
-	if (length <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the %s of windows must be greater than zero", what)));
-	return length;
+	else if (!interval_length(DatumGetIntervalP(value), length))
+		return psprintf("the %s of windows is too long", what);
+	else if (type == DATEOID && *length % USECS_PER_DAY != 0)
+		return psprintf("the %s of windows of dates must be whole days", what);
+	else if (type == DATEOID)
+		*length /= USECS_PER_DAY;
+	return *length > 0 ? NULL : psprintf("the %s of windows must be greater than zero", what);
+}
+
+static char *
+read_lengths(Oid type, bool cumulates, Datum step, Datum size, int64 *step_length,
+			 int64 *size_length, char **hint)
+{
+	char *fault = read_length(step, type, cumulates ? "step" : "slide", step_length, hint);
+
+	if (fault == NULL)
+		fault = read_length(size, type, "size", size_length, hint);
+	if (fault == NULL && cumulates && *size_length % *step_length != 0)
+		fault = "the size of cumulating windows must be a multiple of their step";
+	return fault;
+}
+
+char *
+event_windows_fault(Oid type, bool cumulates, Datum step, Datum size, char **hint)
+{
+	int64 step_length;
+	int64 size_length;
+
+	*hint = NULL;
+	return read_lengths(type, cumulates, step, size, &step_length, &size_length, hint);
 }
 
 /* How far t lies behind the last of the times that are `step` apart and of which origin is one. */
@@ -107,9 +141,6 @@ set_cumulate(Windows *windows, Ticks t, int64 step, int64 size, Ticks origin)
 {
 	int64 behind = behind_step(t, origin, size);
 
-	if (size % step != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the size of cumulating windows must be a multiple of their step")));
 	windows->left = size / step - behind / step;
 	windows->start_step = 0;
 	windows->end_step = step;
@@ -131,12 +162,18 @@ begin(FunctionCallInfo fcinfo, FuncCallContext *context, bool cumulates)
 	MemoryContext old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
 	Windows *windows = palloc0(sizeof(Windows));
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	int64 step = length_argument(fcinfo, 1, type, cumulates ? "step" : "slide");
-	int64 size = length_argument(fcinfo, 2, type, "size");
+	char *hint = NULL;
+	int64 step;
+	int64 size;
+	char *fault =
+		read_lengths(type, cumulates, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), &step, &size, &hint);
 	Ticks t = time_argument(fcinfo, 0, type);
 	Ticks origin = time_argument(fcinfo, 3, type);
 	TupleDesc columns;
 
+	if (fault)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", fault),
+						hint ? errhint("%s", hint) : 0));
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	context->tuple_desc = BlessTupleDesc(columns);

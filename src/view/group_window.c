@@ -38,6 +38,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "view/constant.h"
+#include "view/event_windows.h"
 #include "view/group_window.h"
 #include "view/shape.h"
 
@@ -426,29 +427,12 @@ near_of_function(Query *level, Oid function, List *args, const Stream *stream, N
 
 /* ---- tidemark.hop and tidemark.cumulate --------------------------------------------------------------------- */
 
-/* Is this one of them? With all its arguments then, in order. */
-static FuncExpr *
-windows_call(Node *node, bool *cumulates)
-{
-	FuncExpr *function = (FuncExpr *) node;
-	char *name;
-
-	if (!IsA(node, FuncExpr) ||
-		get_func_namespace(function->funcid) != get_namespace_oid(TIDEMARK_SCHEMA, true))
-		return NULL;
-	name = get_func_name(function->funcid);
-	*cumulates = strcmp(name, "cumulate") == 0;
-	if (!*cumulates && strcmp(name, "hop") != 0)
-		return NULL;
-	return castNode(FuncExpr, eval_const_expressions(NULL, copyObject(node)));
-}
-
 /* A column (1: the window's start, 2: its end) of what one of them returns. */
 static bool
 near_of_windows(Query *level, Node *node, int column, const Stream *stream, Near *near)
 {
 	bool cumulates;
-	FuncExpr *function = windows_call(node, &cumulates);
+	FuncExpr *function = event_windows_call(node, &cumulates);
 	int64 step;
 	int64 size;
 	Grid grid = {0};

@@ -97,7 +97,7 @@ inputs_query(Query *level, const List *inputs)
 	{
 		column++;
 		level->targetList =
-			lappend(level->targetList, makeTargetEntry(copyObject(lfirst_node(Expr, cell)), column,
+			lappend(level->targetList, makeTargetEntry((Expr *) copyObject(lfirst(cell)), column,
 													   psprintf("i%d", column), false));
 	}
 	return level;

@@ -46,6 +46,8 @@ typedef struct Answer
 	const Keyed *keyed;
 	Oid table;	   /* of M */
 	bool nullable; /* can a key be null? */
+	bool
+		partly; /* M counts only as far as the frontier says: it may have rows of an earlier start */
 
 	/* Besides by key, rows are compared with the other one by whether */
 	AttrNumber within; /* this column is within its session; 0: not so */
@@ -74,6 +76,16 @@ tail_rows(const Answer *answer)
 	return answer->keyed->groups ? keyed_groups_rows(answer->keyed, inputs) : inputs;
 }
 
+/* Is a row of M one that the frontier says is known? */
+static Expr *
+is_known(const Answer *answer)
+{
+	Oid less = lookup_type_cache(answer->keyed->stream.time_type, TYPECACHE_LT_OPR)->lt_opr;
+	Var *time = variable_like(linitial(answer->keyed->inputs), 1, KEYED_TIME_COLUMN);
+
+	return slice_condition(less, &time->xpr, unknown_from(answer));
+}
+
 /* M */
 static Query *
 kept_rows(const Answer *answer)
@@ -83,6 +95,8 @@ kept_rows(const Answer *answer)
 	if (answer->keyed->groups)
 		return keyed_groups_states(answer->keyed, answer->table, true);
 	query = select_from(table_entry(answer->table), keyed_input(answer->keyed, NULL, NULL));
+	if (answer->partly)
+		add_condition(query, is_known(answer));
 	compat_unchecked(query);
 	return query;
 }
@@ -397,27 +411,15 @@ keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
 	return answer_by_keys(&answer);
 }
 
-/* M's rows that the frontier says are known. */
-static Query *
-known_rows(const Answer *answer)
-{
-	Query *query = select_from(subquery_entry(kept_rows(answer), "kept"),
-							   keyed_input(answer->keyed, NULL, NULL));
-	Oid type = answer->keyed->stream.time_type;
-	Oid less = lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr;
-	Var *time = makeVar(1, KEYED_TIME_COLUMN, type, exprTypmod(linitial(answer->keyed->inputs)),
-						InvalidOid, 0);
-
-	add_condition(query, slice_condition(less, &time->xpr, unknown_from(answer)));
-	return query;
-}
-
 RangeTblEntry *
 keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table)
 {
-	Answer answer = {
-		.view = view, .keyed = keyed, .table = table, .nullable = has_nullable_key(keyed)};
+	Answer answer = {.view = view,
+					 .keyed = keyed,
+					 .table = table,
+					 .nullable = has_nullable_key(keyed),
+					 .partly = true};
 	Query *new = keyed_order_first_rows(keyed, rows_of_new_keys(&answer));
 
-	return keyed_union(list_make2(known_rows(&answer), new));
+	return keyed_union(list_make2(kept_rows(&answer), new));
 }

@@ -31,6 +31,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -104,6 +105,7 @@ run_query(const ContinuousView *view, Query *query, TupleDesc *columns)
 	RoleSession session = role_begin(relation_owner(view->relid));
 	bool answer_before = answer_suspended;
 
+	LockRelationOid(view->mat, AccessShareLock);
 	*columns = ExecCleanTypeFromTL(query->targetList);
 	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
 	answer_suspended = true;

@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
+#include "view/faults.h"
 #include "view/first_values.h"
 #include "view/frame.h"
 #include "view/group_window.h"
@@ -512,6 +513,7 @@ shape_of_query(Query *query, Shape *shape)
 	if (shape->refusal)
 		return;
 	refuse_mutable_functions(query, shape);
+	faults_refuse(query, shape);
 	if (query_tree_walker(query, find_system_column, NULL, 0))
 		shape_refuse(
 			shape,
