@@ -78,6 +78,14 @@ SELECT query, plan_has(query, 'One-Time Filter: .NOT') AS filters FROM (VALUES (
     ('SELECT * FROM first_of WHERE visitor IN (4, 5)'), ('SELECT * FROM first_of WHERE visitor = 4 OR page = ''p1'''), ('SELECT * FROM first_of WHERE visitor > 4'),
     ('SELECT * FROM last_of WHERE visitor = 4'), ('SELECT * FROM prices WHERE price = 1')) q (query);
 RESET enable_seqscan;
+-- no workers are started for one key
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT plan_has('SELECT * FROM first_of WHERE visitor = 4', 'Gather') AS for_first, plan_has('SELECT * FROM last_of WHERE visitor = 4', 'Gather') AS for_last;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
 
 -- rows that come again, and new ones, on time
 INSERT INTO click SELECT at + interval '300 seconds', visitor, page, ms, price, raw FROM click WHERE at < '2024-05-01 00:02';

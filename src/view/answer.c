@@ -100,6 +100,9 @@ typedef struct Reader
 	bool answered; /* is there a view in it that has been answered? */
 } Reader;
 
+/* Has the query that is being planned been found to ask for one key of a view? */
+static bool asks_for_one_key = false;
+
 static int
 entry_index(const Query *query, const RangeTblEntry *entry)
 {
@@ -196,10 +199,11 @@ answer_of_keyed(const Reader *reader, RangeTblEntry *entry, int rtindex, const C
 				const Keyed *keyed)
 {
 	List *parts = NIL;
+	List *one_key = reader_one_key(reader, rtindex, keyed);
 	ListCell *cell;
 
-	foreach (cell, keyed_answer(view, keyed, reader_asks_for_keys(reader, rtindex, keyed),
-								reader_one_key(reader, rtindex, keyed)))
+	asks_for_one_key |= one_key != NIL;
+	foreach (cell, keyed_answer(view, keyed, reader_asks_for_keys(reader, rtindex, keyed), one_key))
 		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
 	return list_length(parts) == 1 ? select_from(linitial(parts), entry->subquery)
 								   : union_all(parts);
@@ -382,6 +386,7 @@ answer_planner(Query *query, const char *text, int options, ParamListInfo parame
 	bool answered = false;
 	PlannedStmt *statement;
 
+	asks_for_one_key = false;
 	if (query->commandType != CMD_UTILITY && OidIsValid(catalog_table("view")))
 	{
 		if (tidemark_use_continuous && !answer_suspended)
@@ -389,6 +394,9 @@ answer_planner(Query *query, const char *text, int options, ParamListInfo parame
 		keyed_complete_order(query);
 		aggregate_swap(query);
 	}
+	/* to start parallel workers takes longer than to read one key */
+	if (asks_for_one_key)
+		options &= ~CURSOR_OPT_PARALLEL_OK;
 	statement = plan_query(query, text, options, parameters);
 	if (answered)
 		do_not_compile_tails(statement);
