@@ -134,7 +134,30 @@ CREATE TABLE tidemark.sink (
     UNIQUE (view, topic)
 ) WITH (fillfactor = 10);
 
--- pg_dump takes along what is declared, and positions. Sinks are not: two servers would send the same. Materialised parts are made anew after a restore.
+-- Who asks for a view's changes. What is read is written nowhere: only what is acknowledged is.
+CREATE TABLE tidemark.subscription (
+    id             int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- another one after a reset: positions have it
+    name           name NOT NULL UNIQUE,
+    view           regclass NOT NULL,
+    mat            oid NOT NULL,                              -- the materialised part that it began with
+    role           regrole NOT NULL,                          -- its owner
+    key            name[],                                    -- columns of the view: corrections come as updates; null: none
+    frontier       int8 NOT NULL,                             -- ticks: rows up to there are acknowledged
+    seq            int8 NOT NULL,                             -- and so are the logged changes
+    present_to     int8 NOT NULL,                             -- seq: the rows of a keyed view that were there at the beginning are logged up to there
+    changes        int8 NOT NULL DEFAULT 0,                   -- acknowledged
+    retention      interval,                                  -- how long corrections are kept while nothing is acknowledged; null: always
+    retention_rows int8,                                      -- how many are kept; null: all
+    waiting_since  timestamptz,                               -- changes wait, and nothing was acknowledged since
+    lost           text,                                      -- why it can't go on; null: it can
+    lost_at        timestamptz,
+    rate           float8 NOT NULL DEFAULT 0,                 -- changes acknowledged a second ...
+    rated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),  -- ... up to then
+    rated_changes  int8 NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+
+-- pg_dump takes along what is declared, and positions. Sinks are not: two servers would send the same; nor subscriptions, whose positions
+-- are in the materialised parts, which are made anew after a restore.
 SELECT pg_catalog.pg_extension_config_dump('tidemark.stream', '');
 SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest', '');
 SELECT pg_catalog.pg_extension_config_dump('tidemark.ingest_id_seq', '');
@@ -474,6 +497,7 @@ BEGIN
         DELETE FROM tidemark.view WHERE relid = gone_view.relid;
         DELETE FROM tidemark.frontier WHERE relid = gone_view.relid;
         DELETE FROM tidemark.sink s WHERE s.view = gone_view.relid;
+        DELETE FROM tidemark.subscription s WHERE s.view = gone_view.relid;
         PERFORM tidemark.forget(gone_view.relid);
         FOREACH gone_table IN ARRAY gone_view.tables LOOP
             IF EXISTS (SELECT FROM pg_class WHERE oid = gone_table) THEN
@@ -974,6 +998,81 @@ SELECT s.view,
  WHERE pg_catalog.has_table_privilege(s.view, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW tidemark.sinks IS 'the sinks of the continuous views that one may read, and how they are; counts what waits';
 GRANT SELECT ON tidemark.sinks TO PUBLIC;
+
+-- ------------------------------------------------------------------------------------------------
+-- Subscriptions
+-- ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tidemark.create_subscription(
+        view regclass, name name, key name[] DEFAULT NULL, start_at text DEFAULT 'beginning',
+        retention interval DEFAULT '7 days', retention_rows bigint DEFAULT 1000000)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_create_subscription';
+COMMENT ON FUNCTION tidemark.create_subscription(regclass, name, name[], text, interval, bigint)
+    IS 'let one ask for a continuous view''s rows and their changes: for all of them, or for those that are to become final';
+
+CREATE FUNCTION tidemark.drop_subscription(subscription name) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_drop_subscription';
+COMMENT ON FUNCTION tidemark.drop_subscription(name) IS 'end a subscription and forget its position';
+
+CREATE FUNCTION tidemark.reset_subscription(subscription name, start_at text DEFAULT 'beginning') RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_reset_subscription';
+COMMENT ON FUNCTION tidemark.reset_subscription(name, text) IS 'begin a subscription anew: with all rows of the view, or with those that are to become final';
+
+CREATE FUNCTION tidemark.next_changes(
+        subscription name, max_rows int DEFAULT 1000, timeout interval DEFAULT '0',
+        OUT "position" text, OUT op text, OUT watermark text, OUT "row" jsonb, OUT old_row jsonb)
+    RETURNS SETOF record LANGUAGE c STRICT ROWS 1000 AS 'MODULE_PATHNAME', 'tidemark_next_changes';
+COMMENT ON FUNCTION tidemark.next_changes(name, int, interval)
+    IS 'the changes that follow what is acknowledged of a subscription, the same ones until they are; if there are none, waits for some';
+
+CREATE FUNCTION tidemark.acknowledge(subscription name, up_to text) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_acknowledge';
+COMMENT ON FUNCTION tidemark.acknowledge(name, text) IS 'say that the changes up to a position are taken in: they don''t come again';
+
+CREATE FUNCTION tidemark.subscription_lag(view regclass, frontier int8, seq int8, present_to int8) RETURNS int8
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_subscription_lag';
+COMMENT ON FUNCTION tidemark.subscription_lag(regclass, int8, int8, int8)
+    IS 'how many changes there are behind a subscription''s position; under tidemark.subscriptions';
+
+CREATE FUNCTION tidemark.kept_changes(view regclass, seq int8) RETURNS int8
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_kept_changes';
+COMMENT ON FUNCTION tidemark.kept_changes(regclass, int8)
+    IS 'how many logged corrections of a view there are behind a subscription''s position; under tidemark.subscriptions';
+
+CREATE FUNCTION tidemark.subscription_readers(OUT subscription int, OUT pid int, OUT reads boolean, OUT frontier int8, OUT seq int8)
+    RETURNS SETOF record
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tidemark_subscription_readers';
+COMMENT ON FUNCTION tidemark.subscription_readers() IS 'the sessions under tidemark.subscriptions';
+
+CREATE VIEW tidemark.subscriptions AS
+SELECT s.view,
+       s.name AS subscription,
+       s.key,
+       CASE WHEN s.lost IS NOT NULL THEN 'lost'
+            WHEN v.mat <> s.mat OR v.changes IS NULL THEN 'replaced'
+            WHEN r.pid IS NOT NULL THEN 'reading'
+            WHEN l.rows > 0 THEN 'behind'
+            ELSE 'current' END AS state,
+       r.pid,
+       tidemark.event_time_text(v.stream, s.frontier) AS acknowledged_up_to,
+       s.changes,
+       l.rows AS lag_rows,
+       CASE WHEN l.rows = 0 THEN 0 ELSE extract(epoch FROM clock_timestamp() - coalesce(s.waiting_since, clock_timestamp()))::float8 END AS lag_seconds,
+       CASE WHEN s.rated_at > clock_timestamp() - interval '10 seconds' THEN s.rate ELSE 0 END AS changes_per_second,
+       CASE WHEN s.lost IS NULL THEN tidemark.kept_changes(s.view, greatest(s.seq, s.present_to)) END AS kept_corrections,
+       s.retention,
+       s.retention_rows,
+       s.lost AS last_error,
+       s.lost_at AS last_error_at,
+       s.role
+  FROM tidemark.subscription s
+  JOIN tidemark.view v ON v.relid = s.view
+  LEFT JOIN tidemark.subscription_readers() r ON r.subscription = s.id AND (r.reads OR r.frontier > s.frontier OR r.seq > s.seq)
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN s.lost IS NULL AND v.mat = s.mat THEN tidemark.subscription_lag(s.view, s.frontier, s.seq, s.present_to) END AS rows) l
+ WHERE pg_catalog.has_table_privilege(s.view, 'SELECT') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW tidemark.subscriptions IS 'the subscriptions of the continuous views that one may read, and how they are; counts what waits';
+GRANT SELECT ON tidemark.subscriptions TO PUBLIC;
 
 -- ------------------------------------------------------------------------------------------------
 -- Topics: a Kafka cluster is a foreign server, a topic a foreign table.

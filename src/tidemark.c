@@ -11,6 +11,7 @@
 #include "tidemark.h"
 
 #include "miscadmin.h"
+#include "sink/readers.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -103,6 +104,7 @@ request_shared_memory(void)
 		previous_shmem_request();
 	RequestAddinShmemSpace(frontier_shmem_size());
 	RequestAddinShmemSpace(worker_shmem_size());
+	RequestAddinShmemSpace(readers_shmem_size());
 }
 
 static void
@@ -113,6 +115,7 @@ start_shared_memory(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	frontier_shmem_startup();
 	worker_shmem_startup();
+	readers_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

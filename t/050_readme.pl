@@ -57,7 +57,7 @@ sub missing
 is( missing('Reference', q{
 		SELECT format('tidemark.%s(%s)', proname, regexp_replace(replace(pg_get_function_arguments(p.oid), ' DEFAULT ', ' = '), '::[a-z ]+(\[\])?', '', 'g'))
 		FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
-		WHERE pronamespace = 'tidemark'::regnamespace AND proname ~ '_(stream|ingest|sink|continuous|batch|ingested|maintained)$'
+		WHERE pronamespace = 'tidemark'::regnamespace AND proname ~ '(_(stream|ingest|sink|continuous|batch|ingested|maintained|subscription)|^next_changes|^acknowledge)$'
 		  AND NOT (proname = 'start_ingest' AND pg_get_function_arguments(p.oid) !~ 'DEFAULT')}),
 	'', 'every function is in the reference');
 is( missing('Configuration', q{SELECT name FROM pg_settings WHERE name LIKE 'tidemark.%'}),
@@ -72,7 +72,7 @@ foreach (split /\n/, $node->safe_psql('readme', q{SELECT name, CASE WHEN unit = 
 is( missing('Monitoring', q{
 		SELECT attname FROM pg_attribute WHERE attnum > 0
 		   AND attrelid IN ('tidemark.streams'::regclass, 'tidemark.ingest_status'::regclass, 'tidemark.ingest_partitions'::regclass,
-		       'tidemark.continuous_views'::regclass, 'tidemark.sinks'::regclass)}),
+		       'tidemark.continuous_views'::regclass, 'tidemark.sinks'::regclass, 'tidemark.subscriptions'::regclass)}),
 	'', 'every column of the views is explained');
 is( missing('Tables', q{SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid = 'tidemark.dead_letters'::regclass}),
 	'', 'and of the dead letters');

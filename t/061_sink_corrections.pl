@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use CorrectionsTest;
 use IngestTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -20,14 +21,9 @@ create_sink_topics($node, $kafka, 3,
 	't bigint, k int, id bigint, n bigint, high numeric', qw(upserts marked refused changes marked_changes provisional));
 create_topic_table($node, $kafka, "${_}_read", $_, q{before jsonb, after jsonb, op text, source jsonb, ts_ms bigint, key text OPTIONS (metadata 'key'),
 	part int OPTIONS (metadata 'partition'), pos bigint OPTIONS (metadata 'offset')}) for qw(changes marked_changes);
+create_corrected_view($node);
 $node->safe_psql(
 	'postgres', q{
-	CREATE TABLE s (t bigint, k int, id bigint, v int, note json);
-	SELECT tidemark.create_stream('s', 't', allowed_delay => '10');
-	-- a row of the stream moves in time and keeps its key; of some keys, no row is left
-	CREATE VIEW v AS SELECT t, k, id, count(*) OVER w AS n, max(v) OVER w AS high FROM s WHERE v > 0
-		WINDOW w AS (PARTITION BY k ORDER BY t RANGE BETWEEN 20 PRECEDING AND CURRENT ROW);
-	SELECT tidemark.make_continuous('v');
 	CREATE VIEW v_on_arrival AS SELECT * FROM v;
 	SELECT tidemark.make_continuous('v_on_arrival', advance_on => 'arrival');
 	SELECT tidemark.start_sink('v_on_arrival', 'provisional_topic', mode => 'upsert', key => '{id}');
@@ -39,32 +35,6 @@ $node->safe_psql(
 
 # What a compacted topic keeps.
 my $last = q{SELECT DISTINCT ON (key) key, t, k, id, n, high FROM upserts_topic ORDER BY key, pos DESC};
-
-my $next = 1;
-my $time = 1;
-
-sub insert_rows
-{
-	my ($n) = @_;
-	my @rows = map { $time += int(rand(3)); sprintf('(%d, %d, %d, %d)', $time, int(rand(5)), $next++, int(rand(50)) - 5) } 1 .. $n;
-	$node->safe_psql('postgres', 'INSERT INTO s VALUES ' . join(', ', @rows));
-}
-
-sub change_rows
-{
-	my $id = 1 + int(rand($next));
-	my $other = int(rand($time));
-	my @changes = (
-		"INSERT INTO s VALUES ($other, 3, " . $next++ . ", 40)",
-		"DELETE FROM s WHERE id = $id",
-		"UPDATE s SET v = 60 WHERE id = $id",
-		"UPDATE s SET t = $other WHERE id = $id",
-		"UPDATE s SET v = -1 WHERE id = $id",
-		"BEGIN; UPDATE s SET t = $other WHERE id = $id; UPDATE s SET t = t + 7 WHERE id = $id; COMMIT",
-		"BEGIN; DELETE FROM s WHERE id = $id; INSERT INTO s VALUES ($other, 1, $id, 5); COMMIT",
-		"UPDATE s SET k = 4 WHERE t BETWEEN $other AND $other + 15");
-	$node->safe_psql('postgres', $changes[ rand @changes ]);
-}
 
 sub wait_all_sent
 {
@@ -132,11 +102,11 @@ sub are_changes
 		'', "$name: envelopes tell the changes");
 }
 
-insert_rows(200);
+insert_rows($node, 200);
 is_the_view('rows in order');
 for my $round (1 .. 6)
 {
-	for (1 .. 8) { insert_rows(5); change_rows() }
+	for (1 .. 8) { insert_rows($node, 5); change_rows($node) }
 	if ($round == 3)
 	{
 		$node->kill9;
@@ -145,7 +115,7 @@ for my $round (1 .. 6)
 	if ($round == 4)
 	{
 		$kafka->kill9;
-		change_rows();
+		change_rows($node);
 		$kafka->restart;
 	}
 	is_the_view("round $round");
@@ -167,7 +137,7 @@ like($node->safe_psql('postgres', q{SELECT last_error FROM tidemark.sinks WHERE 
 $node->safe_psql('postgres', q{SELECT tidemark.stop_sink('v', 'refused_topic')});
 $node->safe_psql('postgres', 'TRUNCATE s');
 is_the_view('emptied');
-insert_rows(100);
+insert_rows($node, 100);
 is_the_view('and filled again');
 
 $node->stop;

@@ -6,6 +6,7 @@
 
 #include "catalog.h"
 #include "executor/tuptable.h"
+#include "view/keyed.h"
 
 /* How far a consumer is: he has the rows up to frontier, as they were when the change seq was the last one. */
 typedef struct FeedPosition
@@ -38,18 +39,37 @@ typedef struct Feed
 	Ticks corrected_to; /* corrections of rows up to there, though they are behind the position */
 } Feed;
 
-/* Where the rows go. The slot has the select list's columns first, and is valid during the call. */
-typedef void (*FeedReceiver)(FeedOp op, TupleTableSlot *slot, void *arg);
+/*
+ * Where the rows go. The slot has the select list's columns first, and is valid during the call. complete: what was received before,
+ * up to the last whole event time or transaction.
+ */
+typedef void (*FeedReceiver)(FeedOp op, TupleTableSlot *slot, const FeedPosition *complete,
+							 void *arg);
+
+/*
+ * Of a view that is to have a consumer: locks it, so that nobody replaces it meanwhile, and raises an error if it can't have one. Of one that
+ * keeps rows by key, says which it keeps; else NULL.
+ */
+extern Keyed *feed_lock_view(Oid relid, ContinuousView *view);
 
 /*
  * Where a new consumer of the view begins, whose corrections are logged from now on: start_at "beginning", he gets all rows, or "now", those
- * that are to become final. *present_to: as in Feed. *view is filled. The caller has locked the view's relation.
+ * that are to become final. *present_to: as in Feed. *view is filled. The caller has locked the view.
  */
 extern FeedPosition feed_begin(Oid relid, const char *start_at, ContinuousView *view,
 							   int64 *present_to);
 
-/* Fills *feed; the view's materialised part must be mat, or it has been made anew: an error. Needs a snapshot. */
-extern void feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns);
+/* The view's column of that name in a key; an error if there's none. */
+extern AttrNumber feed_key_column(Oid view, const char *name);
+
+/* A consumer of the view has gone: with the last one goes the log of its corrections. */
+extern void feed_end(Oid view);
+
+/*
+ * Fills *feed; the view's materialised part must be mat, or it has been made anew: an error, with this hint. Needs a snapshot.
+ */
+extern void feed_open(Feed *feed, Oid view, Oid mat, Oid role, const char *columns,
+					  const char *hint);
 
 /* Has anything changed since the position? In the active snapshot. *frontier: the view's. */
 extern bool feed_has_news(const Feed *feed, const FeedPosition *position, Ticks *frontier);
@@ -63,8 +83,41 @@ extern bool feed_has_news(const Feed *feed, const FeedPosition *position, Ticks 
 extern bool feed_read(const Feed *feed, FeedPosition *position, int64 max_rows,
 					  FeedReceiver receive, void *arg);
 
-/* How many rows there are that a consumer at this position, for whom present_to is as in Feed, doesn't have, changed ones included. */
+/*
+ * The same for a consumer who may have received more than his position says: what he gets is the same each time. Final rows are those
+ * that he was to get when they became final, and every correction of them follows. The select list's columns must be comparable.
+ */
+extern bool feed_replay(const Feed *feed, FeedPosition *position, int64 max_rows,
+						FeedReceiver receive, void *arg);
+
+/*
+ * How many rows there are that a consumer at this position, for whom present_to is as in Feed, doesn't have, changed ones included; likewise if
+ * all is replayed.
+ */
 extern int64 feed_lag(const ContinuousView *view, const FeedPosition *position, int64 present_to);
+extern int64 feed_replay_lag(const ContinuousView *view, const FeedPosition *position,
+							 int64 present_to);
+
+/* Are there any changes behind that position? */
+extern bool feed_replay_waits(const ContinuousView *view, const FeedPosition *position,
+							  int64 present_to);
+
+/* The last change that is logged, and how many there are behind seq: rows that came, and rows that went. */
+typedef struct FeedChanges
+{
+	int64 last; /* 0: there are none */
+	int64 came;
+	int64 went;
+} FeedChanges;
+
+extern FeedChanges feed_changes(const ContinuousView *view, int64 seq);
+extern int64 feed_last_change(const ContinuousView *view);
+
+/* How many logged changes there are behind seq; counts to max at most. */
+extern int64 feed_count_changes(const ContinuousView *view, int64 seq, int64 max);
+
+/* Flushes what is visible in any snapshot taken before. */
+extern void feed_flush(void);
 
 /* Deletes logged changes up to the least seq that any consumer of the view needs. */
 extern void feed_trim(const ContinuousView *view);

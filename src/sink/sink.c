@@ -76,12 +76,8 @@ append_key(StringInfo list, Oid view, List *key)
 	foreach (cell, key)
 	{
 		char *name = lfirst(cell);
-		AttrNumber source = get_attnum(view, name);
+		AttrNumber source = feed_key_column(view, name);
 
-		if (source == InvalidAttrNumber)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("view \"%s\" has no column \"%s\"", get_rel_name(view), name),
-							errhint("The key of a sink is an array of the view's columns.")));
 		if (list_length(key) == 1)
 			appendStringInfo(&fields, "c%d", source);
 		else
@@ -154,6 +150,15 @@ sink_check_rights(Oid view, Oid topic, Oid role)
 		aclcheck_error(allowed, OBJECT_FOREIGN_TABLE, get_rel_name(topic));
 }
 
+void
+sink_open_feed(Sink *sink)
+{
+	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list,
+			  "tidemark.stop_sink ends this sink; tidemark.start_sink sends the view's rows from "
+			  "the beginning.");
+	sink->feed.present_to = sink->present_to;
+}
+
 /* ---- a session's beginning ------------------------------------------------------------------------------ */
 
 void
@@ -165,7 +170,7 @@ sink_open(Sink *sink)
 	sink->row_context =
 		AllocSetContextCreate(sink->context, "tidemark sink row", ALLOCSET_DEFAULT_SIZES);
 	sink->columns = sink_columns(sink->view, sink->topic, sink->key);
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
+	sink_open_feed(sink);
 	sink->target = sink->delivery == DELIVERY_AT_LEAST_ONCE ? &kafka_sink_at_least_once
 															: &kafka_sink;
 	sink->announced_before = sink->announced;
@@ -230,7 +235,7 @@ takes_corrections(const Sink *sink)
 }
 
 static void
-receive(FeedOp op, TupleTableSlot *slot, void *arg)
+receive(FeedOp op, TupleTableSlot *slot, const FeedPosition *complete, void *arg)
 {
 	Sending *sending = arg;
 	Sink *sink = sending->sink;
@@ -269,8 +274,7 @@ read_portion(Sending *sending)
 	bool more;
 
 	catalog_begin_transaction();
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
-	sink->feed.present_to = sink->present_to;
+	sink_open_feed(sink);
 	if (sink->target->read_position == NULL)
 	{
 		sink->feed.until = sink->announced;

@@ -141,8 +141,14 @@ extern SinkDelivery sink_delivery(const char *word);
 extern SinkEnvelope sink_envelope(const char *word);
 extern List *sink_key(Datum key);
 
+/* The view's columns that are its keys, as a name[]; false if one is not among them, or several rows have a key. */
+extern bool sink_key_of_view(Oid view, const Keyed *keyed, Datum *key);
+
 /* Has the sink's role the rights that it needs? Raises an error if not. */
 extern void sink_check_rights(Oid view, Oid topic, Oid role);
+
+/* Opens the sink's feed. Needs a snapshot. */
+extern void sink_open_feed(Sink *sink);
 
 /* Opens the target, in the session's context. */
 extern void sink_open(Sink *sink);

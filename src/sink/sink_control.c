@@ -153,9 +153,8 @@ insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
 								"ends it and forgets its position.")));
 }
 
-/* The view's columns that are its keys, as a name[]; false if one is not among them, or several rows have a key. */
-static bool
-key_of_view(Oid view, const Keyed *keyed, Datum *key)
+bool
+sink_key_of_view(Oid view, const Keyed *keyed, Datum *key)
 {
 	int n = 0;
 	Datum *names = palloc(sizeof(Datum) * (list_length(keyed->query->targetList) + 1));
@@ -197,18 +196,12 @@ check_envelope(const char *envelope, Oid topic)
  * corrections would be nothing. The record's key is the view's, if nothing else is said.
  */
 static void
-check_keyed(Oid view, Oid topic, SinkOptions *options)
+check_keyed(Oid view, Oid topic, const Keyed *keyed, SinkOptions *options)
 {
-	Shape shape;
-	Access access;
-
-	(void) slice_batch_query(view, &shape, &access);
-	shape_require(&shape, get_rel_name(view));
-	keyed_log_require(view, shape.keyed);
 	if (sink_mode(options->mode) == SINK_UPSERT && !options->has_key &&
 		!sink_columns(view, topic, NIL).has_key)
-		options->has_key = key_of_view(view, shape.keyed, &options->key);
-	if (sink_mode(options->mode) == SINK_APPEND && !keyed_rows_are_final(shape.keyed) &&
+		options->has_key = sink_key_of_view(view, keyed, &options->key);
+	if (sink_mode(options->mode) == SINK_APPEND && !keyed_rows_are_final(keyed) &&
 		sink_corrections(options->corrections) != CORRECTIONS_MARKED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -251,6 +244,7 @@ tidemark_start_sink(PG_FUNCTION_ARGS)
 	ContinuousView view;
 	FeedPosition position;
 	int64 present_to;
+	Keyed *keyed;
 
 	tidemark_require_preload("start_sink");
 	for (int i = 0; i < PG_NARGS(); i++)
@@ -267,11 +261,9 @@ tidemark_start_sink(PG_FUNCTION_ARGS)
 							.envelope = text_to_cstring(PG_GETARG_TEXT_PP(7))};
 	topic_require(topic, ACL_INSERT);
 	sink_check_rights(relid, topic, GetUserId());
-	/* nobody replaces it meanwhile */
-	LockRelationOid(relid, ShareUpdateExclusiveLock);
-	view_require(relid, &view);
-	if (change_log_is_of_rows(relid))
-		check_keyed(relid, topic, &options);
+	keyed = feed_lock_view(relid, &view);
+	if (keyed)
+		check_keyed(relid, topic, keyed, &options);
 	check_options(&options, relid, topic);
 	position = feed_begin(relid, options.start_at, &view, &present_to);
 	insert_sink(&view, topic, &options, &position, present_to);
@@ -321,28 +313,10 @@ change_sink(Oid view, Oid topic, const char *statement, bool flag)
 	worker_wake_at_commit();
 }
 
-/* With the last one that follows the view goes the log of its corrections. */
-static void
-drop_log_without_readers(Oid view)
-{
-	Oid types[] = {REGCLASSOID};
-	Datum values[] = {ObjectIdGetDatum(view)};
-	RoleSession session = catalog_begin();
-	bool readers;
-
-	if (SPI_execute_with_args("SELECT FROM tidemark.sink WHERE view = $1", 1, types, values, NULL,
-							  false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "reading tidemark.sink failed");
-	readers = SPI_processed > 0;
-	catalog_end(session);
-	if (!readers)
-		change_log_drop(view);
-}
-
 Datum
 tidemark_forget_changes(PG_FUNCTION_ARGS)
 {
-	drop_log_without_readers(PG_GETARG_OID(0));
+	feed_end(PG_GETARG_OID(0));
 	PG_RETURN_VOID();
 }
 
@@ -354,7 +328,7 @@ tidemark_stop_sink(PG_FUNCTION_ARGS)
 	LockRelationOid(view, ShareUpdateExclusiveLock);
 	change_sink(view, PG_GETARG_OID(1),
 				"DELETE FROM tidemark.sink WHERE view = $1 AND topic = $2 AND $3", true);
-	drop_log_without_readers(view);
+	feed_end(view);
 	PG_RETURN_VOID();
 }
 

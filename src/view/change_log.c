@@ -265,7 +265,7 @@ change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oid time_type,
 		elog(ERROR, "could not log the corrections of a view: %s", sql);
 	catalog_end(session);
 	tuplestore_end(gone);
-	worker_wake_sinks_at_commit();
+	worker_wake_followers_at_commit();
 }
 
 /* ---- logs of rows ---------------------------------------------------------------------------------- */
@@ -286,7 +286,7 @@ log_rows(const ContinuousView *view, TupleDesc columns, Tuplestorestate *gone,
 	if (SPI_execute(sql, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not log the changes of a view: %s", sql);
 	catalog_end(session);
-	worker_wake_sinks_at_commit();
+	worker_wake_followers_at_commit();
 }
 
 void
@@ -327,7 +327,7 @@ change_log_truncated(const ContinuousView *view)
 				 quote_identifier(get_rel_name(view->changes)), columns, columns,
 				 TIDEMARK_DATA_SCHEMA, quote_identifier(get_rel_name(view->mat))),
 		0, NULL, NULL, NULL);
-	worker_wake_sinks_at_commit();
+	worker_wake_followers_at_commit();
 }
 
 void
@@ -340,5 +340,5 @@ change_log_appended(const ContinuousView *view, const Frontier *frontier, Oid ti
 		return;
 	if (from <= logged_to && !change_log_is_of_rows(view->relid))
 		change_log_end(view, change_log_begin(view), time_type, from, logged_to, NIL);
-	worker_wake_sinks_at_commit();
+	worker_wake_followers_at_commit();
 }

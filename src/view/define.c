@@ -370,10 +370,12 @@ tidemark_make_batch(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("view \"%s\" is not continuous", RelationGetRelationName(rel))));
 	if (OidIsValid(view.changes))
-		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						errmsg("view \"%s\" has sinks", RelationGetRelationName(rel)),
-						errdetail("They send what is materialised of it."),
-						errhint("tidemark.sinks lists them; tidemark.stop_sink ends one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("view \"%s\" has sinks or subscriptions", RelationGetRelationName(rel)),
+				 errdetail("They get what is materialised of it."),
+				 errhint("tidemark.sinks and tidemark.subscriptions list them; "
+						 "tidemark.stop_sink and tidemark.drop_subscription end one.")));
 	make_batch(relid, &view);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

@@ -1,6 +1,7 @@
 /*
  * maintainer.c: one process a database that has the extension: it keeps one worker running for every ingestion
- * and every sink that is wanted, and moves the frontiers of continuous views (view/maintain.c).
+ * and every sink that is wanted, moves the frontiers of continuous views (view/maintain.c), and looks after
+ * subscriptions (sink/subscription_upkeep.c).
  *
  *                 the catalogue (tidemark.ingest, sink)       shared memory (slots)
  *                        what should run          --compare-->   what runs
@@ -24,6 +25,7 @@
 
 #include "catalog.h"
 #include "sink/sink.h"
+#include "sink/subscription.h"
 #include "stream/ingest.h"
 #include "view/maintain.h"
 #include "worker/slots.h"
@@ -59,7 +61,8 @@ typedef struct Maintainer
 	WorkerSlot *slot;
 	List *wanted; /* of Wanted */
 	TimestampTz catalogue_at;
-	long start_ms; /* until the next worker is due to be started */
+	long start_ms;		   /* until the next worker is due to be started */
+	long subscriptions_ms; /* until subscriptions are to be looked after */
 	TimestampTz last_round;
 	TimestampTz round_at; /* when the next round is due */
 	long round_backoff_ms;
@@ -390,6 +393,12 @@ one_round(Maintainer *maintainer)
 }
 
 static void
+look_after_subscriptions(Maintainer *maintainer)
+{
+	maintainer->subscriptions_ms = subscriptions_look_after();
+}
+
+static void
 supervise(Maintainer *maintainer)
 {
 	if (take_reload(maintainer) || maintainer->catalogue_at == 0 ||
@@ -461,7 +470,10 @@ tidemark_maintainer_main(Datum arg)
 		if (maintainer.round_at <= GetCurrentTimestamp())
 			finish_round(&maintainer, guarded(&maintainer, one_round,
 											  "while moving the frontiers of continuous views"));
-		wait_ms = Min(maintainer.start_ms, ms_until(maintainer.round_at));
+		if (!guarded(&maintainer, look_after_subscriptions, "while looking after subscriptions"))
+			maintainer.subscriptions_ms = BACKOFF_LEAST_MS;
+		wait_ms = Min(Min(maintainer.start_ms, maintainer.subscriptions_ms),
+					  ms_until(maintainer.round_at));
 		woken = wait_ms > 0 && worker_wait(wait_ms, PG_WAIT_EXTENSION);
 	}
 	proc_exit(0);

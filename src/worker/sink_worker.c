@@ -95,7 +95,7 @@ has_news(Sink *sink)
 	bool news;
 
 	catalog_begin_transaction();
-	feed_open(&sink->feed, sink->view, sink->mat, sink->role, sink->columns.list);
+	sink_open_feed(sink);
 	sink_check_rights(sink->view, sink->topic, sink->role);
 	news = feed_has_news(&sink->feed, &sink->position.feed, &frontier);
 	catalog_end_transaction();

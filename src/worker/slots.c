@@ -30,6 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "sink/readers.h"
 #include "worker/slots.h"
 #include "worker/worker.h"
 
@@ -282,15 +283,18 @@ worker_wake_maintainer(void)
 	wake_maintainer(false);
 }
 
+/* Whoever follows a view: the sinks; the maintainer, for who listens, unless it's us; sessions that wait for changes. */
 static void
-wake_sinks(void)
+wake_followers(void)
 {
+	readers_signal();
 	LWLockAcquire(&worker_shared->lock, LW_SHARED);
 	for (int i = 0; i < worker_shared->nslots; i++)
 	{
 		WorkerSlot *slot = &worker_shared->slots[i];
 
-		if (slot->kind == WORKER_SINK && slot->database == MyDatabaseId && slot->proc)
+		if ((slot->kind == WORKER_SINK || slot->kind == WORKER_MAINTAINER) &&
+			slot->database == MyDatabaseId && slot->proc && slot->proc != MyProc)
 			SetLatch(&slot->proc->procLatch);
 	}
 	LWLockRelease(&worker_shared->lock);
@@ -300,7 +304,7 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && feeds_at_commit)
-		wake_sinks();
+		wake_followers();
 	if (event == XACT_EVENT_COMMIT && (wake_at_commit || nudge_at_commit))
 		wake_maintainer(wake_at_commit);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
@@ -331,7 +335,7 @@ worker_nudge_at_commit(void)
 }
 
 void
-worker_wake_sinks_at_commit(void)
+worker_wake_followers_at_commit(void)
 {
 	at_commit(&feeds_at_commit);
 }

@@ -21,8 +21,8 @@ extern void worker_wake_at_commit(void);
 /* This transaction wrote rows of a stream: the same, without the catalogue being read again. Cheaper. */
 extern void worker_nudge_at_commit(void);
 
-/* This transaction changed materialised rows of a view that has a sink: at its commit wake the sinks. */
-extern void worker_wake_sinks_at_commit(void);
+/* This transaction changed materialised rows of a view that somebody follows: at its commit wake those who do. */
+extern void worker_wake_followers_at_commit(void);
 
 /* Wakes the maintainer of this database now, if it runs. Cheap; from any backend. */
 extern void worker_wake_maintainer(void);
