@@ -37,6 +37,21 @@ SELECT * FROM differences();
 SELECT maintained();
 SELECT * FROM differences();
 SELECT view, method, rows, last_error FROM tidemark.continuous_views JOIN kept USING (view) ORDER BY view::text;
+PREPARE first_page (int) AS SELECT page, at FROM first_of WHERE visitor = $1;
+INSERT INTO click VALUES ('2024-05-01 00:06:39', 77, 'new', 1, 1), ('2024-05-01 00:06:38', 77, 'newer', 1, 1), ('2024-05-01 00:06:39', 4, 'again', 1, 1);
+EXECUTE first_page(4);
+EXECUTE first_page(77);
+EXECUTE first_page(78);
+EXECUTE first_page(NULL);
+SELECT v, page FROM generate_series(76, 78) v LEFT JOIN first_of ON visitor = v AND visitor = 77 ORDER BY 1;
+SELECT v, page FROM generate_series(3, 5) v LEFT JOIN first_of ON visitor = v WHERE visitor = 4;
+SELECT maintained();
+SELECT * FROM differences();
+EXECUTE first_page(77);
+DELETE FROM click WHERE visitor = 77 OR page = 'again';
+SELECT * FROM differences();
+EXECUTE first_page(77);
+DEALLOCATE first_page;
 SELECT * FROM first_of WHERE visitor IS NULL OR visitor IN (3, 4) ORDER BY 1;
 SELECT * FROM last_of WHERE visitor = 4;
 SELECT * FROM top_3 WHERE visitor = 4 ORDER BY n;
@@ -45,17 +60,23 @@ SELECT part, how, why FROM tidemark.explain('first_of');
 SELECT part, how, why FROM tidemark.explain('ranked');
 
 -- a key is read by two look-ups; who reads all sorts what the tail touches
-CREATE FUNCTION plan_has(query text, pattern text) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION plan_has(query text, pattern text, options text DEFAULT 'COSTS OFF') RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE line text; n bigint := 0;
 BEGIN
-    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP n := n + (line ~ pattern)::int; END LOOP;
+    FOR line IN EXECUTE format('EXPLAIN (%s) %s', options, query) LOOP n := n + (line ~ pattern)::int; END LOOP;
     RETURN n;
 END $$;
 SET enable_seqscan = off;
 SELECT plan_has('SELECT * FROM first_of WHERE visitor = 4', 'Index Cond: .c2 = 4') AS looked_up, plan_has('SELECT * FROM first_of WHERE visitor = 4', 'Join') AS joins;
 SELECT plan_has('SELECT * FROM last_of WHERE visitor = ANY (''{4, 5}'')', 'Index Cond: .c2 = ANY') AS looked_up, plan_has('SELECT * FROM last_of WHERE visitor IN (4, 5)', 'Join') AS joins;
 SELECT plan_has('SELECT * FROM top_3 WHERE visitor = 4', 'Index Cond: .c2 = 4') AS looked_up;
-SELECT plan_has('SELECT * FROM last_of', 'Anti Join') > 0 AS untouched_apart, plan_has('SELECT * FROM first_of', 'Anti Join') > 0 AS old_keys_left_out;
+SELECT plan_has('SELECT * FROM last_of', 'Anti Join') > 0 AS untouched_apart, plan_has('SELECT * FROM first_of', 'NOT .*SubPlan') > 0 AS old_keys_left_out;
+-- of the first row by event time, the tail is read only if the key is not there
+SELECT visitor, plan_has('SELECT * FROM first_of WHERE visitor = ' || visitor, 'on click.*never executed', 'ANALYZE') > 0 AS tail_left_out FROM unnest('{4, 999}'::int[]) visitor;
+SELECT query, plan_has(query, 'One-Time Filter: .NOT') AS filters FROM (VALUES ('SELECT * FROM first_numbered WHERE 4 = visitor'), ('SELECT * FROM first_of WHERE visitor = bigint ''4'''),
+    ('SELECT * FROM pages WHERE visitor = 4 AND page = ''p1'''), ('SELECT * FROM pages WHERE visitor = 4'), ('SELECT * FROM pages WHERE visitor = 4 AND page = ''p1'' COLLATE "C"'),
+    ('SELECT * FROM first_of WHERE visitor IN (4, 5)'), ('SELECT * FROM first_of WHERE visitor = 4 OR page = ''p1'''), ('SELECT * FROM first_of WHERE visitor > 4'),
+    ('SELECT * FROM last_of WHERE visitor = 4'), ('SELECT * FROM prices WHERE price = 1')) q (query);
 RESET enable_seqscan;
 
 -- rows that come again, and new ones, on time

@@ -356,6 +356,13 @@ SELECT pg_relation_size('tidemark_data.crowded_state') / 8192 > 1024 AS large;
 SELECT states_taken('SELECT * FROM crowded');
 SELECT * FROM crowded WHERE at >= timestamp '2026-01-01 00:11:39.99' AND (key IS NULL OR part IS NULL OR key < 3 OR key > 69999) ORDER BY at;
 SELECT * FROM tidemark.verify('crowded');
+-- ... also over the first row of each key
+CREATE VIEW crowded_once AS SELECT at, key, part, sum(x) OVER (PARTITION BY key, part ORDER BY at RANGE INTERVAL '1 hour' PRECEDING) FROM (SELECT DISTINCT ON (key, x) * FROM crowd ORDER BY key, x, at) c;
+SELECT tidemark.make_continuous('crowded_once');
+SELECT wait_until_saved('crowded_once');
+INSERT INTO crowd SELECT timestamp '2026-01-01' + i * interval '10 ms', nullif(i % 1000, 10), nullif(i % 1000, 20)::text, i % 70 / 3.0 FROM generate_series(70051, 70140) i;
+SELECT states_taken('SELECT * FROM crowded_once') BETWEEN 100 AND 300 AS few_states;
+SELECT * FROM tidemark.verify('crowded_once');
 SET client_min_messages = warning;
 DROP TABLE crowd CASCADE;
 RESET client_min_messages;

@@ -130,6 +130,15 @@ compat_unchecked(Query *query)
 	}
 }
 
+/* The query level reads no table any more. */
+static inline void
+compat_forget_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	query->rteperminfos = NIL;
+#endif
+}
+
 /* Has everyone whose rights this query level (not its subqueries) reads its tables with these rights? */
 static inline bool
 compat_tables_permitted(Query *query)

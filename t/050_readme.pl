@@ -38,7 +38,7 @@ is( $node->safe_psql('readme', 'SELECT count(*), count(DISTINCT "orderId") FROM 
 	'1002|1002', 'the payments are there, with those inserted');
 $node->safe_psql('readme', q{SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views});
 is( $node->safe_psql('readme', 'SELECT view, state FROM tidemark.continuous_views ORDER BY 1'),
-	join("\n", map { "$_|current" } qw(recent_spend device_load minutes busiest today trend platform_totals grand_total platforms_now busy_times spend_by_province)), 'its views are maintained');
+	join("\n", map { "$_|current" } qw(recent_spend device_load minutes busiest today trend leaders platform_totals grand_total platforms_now busy_times spend_by_province)), 'its views are maintained');
 is( $node->safe_psql('readme', 'SELECT count(*) FROM tidemark.continuous_views, tidemark.verify(view)'),
 	'0', 'and equal to their queries');
 is($node->safe_psql('readme', 'SELECT count(*) FROM tidemark.dead_letters'), '0', 'no dead letters');

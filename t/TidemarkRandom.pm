@@ -532,6 +532,7 @@ sub grouped_query
 	{
 		my $call = pick('rank()', 'dense_rank()', 'max(' . $names[0] . ')', 'count(*)');
 		$query = "SELECT *, $call OVER (PARTITION BY $first ORDER BY $names[0] DESC) AS o FROM ($query) grouped";
+		$query = "SELECT * FROM ($query) ranked WHERE o <= " . between(1, 3) if $call =~ /rank/ && chance(0.6);
 	}
 	elsif ($same_type && @names && $output[0] =~ / AS w$/ && chance(0.15))
 	{

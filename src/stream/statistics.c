@@ -9,7 +9,8 @@
  *   ─────┤ where a materialised part begins ───────────────────────┤── tail ──├────▶ event time
  *
  * and that rows come about in this order. So an event time that has no statistics is given some for planning: a histogram of times
- * that are evenly spread over that range, and a correlation of one with the rows' places in the table. Statistics that ANALYZE
+ * that are evenly spread over that range, and a correlation of one with the rows' places in the table. So is that of a table in
+ * which a view keeps rows of the stream, whose keys are known to be different. Statistics that ANALYZE
  * has made count alone, and a stream without a materialised part has what every table has.
  *
  * It is a matter of costs only: no answer depends on it.
@@ -23,6 +24,7 @@
 #include "nodes/pathnodes.h"
 #include "stream/statistics.h"
 #include "utils/array.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
@@ -48,25 +50,56 @@ histogram(Oid type, int16 length, bool by_value, const StreamSpan *span)
 						length == sizeof(int64) ? TYPALIGN_DOUBLE : TYPALIGN_INT));
 }
 
-/* A row of pg_statistic. */
 static HeapTuple
-make_statistics(const Stream *stream, const StreamSpan *span)
+make_row(Datum *values, bool *nulls)
 {
-	Datum values[Natts_pg_statistic] = {0};
-	bool nulls[Natts_pg_statistic] = {0};
+	Relation rel = table_open(StatisticRelationId, AccessShareLock);
+	HeapTuple row = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	table_close(rel, AccessShareLock);
+	return row;
+}
+
+/* Of a column; nothing is known of its values yet. */
+static void
+begin_statistics(Oid relid, AttrNumber attnum, Datum *values, bool *nulls)
+{
+	memset(values, 0, sizeof(Datum) * Natts_pg_statistic);
+	memset(nulls, 0, sizeof(bool) * Natts_pg_statistic);
+	for (int i = 0; i < STATISTIC_NUM_SLOTS; i++)
+		nulls[Anum_pg_statistic_stanumbers1 - 1 + i] = nulls[Anum_pg_statistic_stavalues1 - 1 + i] =
+			true;
+	values[Anum_pg_statistic_starelid - 1] = ObjectIdGetDatum(relid);
+	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(attnum);
+}
+
+/* Of a column whose values are all different. */
+static HeapTuple
+statistics_of_unique(Oid relid, AttrNumber attnum)
+{
+	Datum values[Natts_pg_statistic];
+	bool nulls[Natts_pg_statistic];
+
+	begin_statistics(relid, attnum, values, nulls);
+	values[Anum_pg_statistic_stawidth - 1] =
+		Int32GetDatum(get_typavgwidth(get_atttype(relid, attnum), -1));
+	values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum(-1);
+	return make_row(values, nulls);
+}
+
+/* Of the event time. */
+static HeapTuple
+statistics_of_time(const Stream *stream, const StreamSpan *span)
+{
+	Datum values[Natts_pg_statistic];
+	bool nulls[Natts_pg_statistic];
 	Oid less = lookup_type_cache(stream->time_type, TYPECACHE_LT_OPR)->lt_opr;
 	Datum correlation = Float4GetDatum(1);
-	Relation rel;
-	HeapTuple row;
 	int16 length;
 	bool by_value;
 
 	get_typlenbyval(stream->time_type, &length, &by_value);
-	for (int i = 0; i < STATISTIC_NUM_SLOTS; i++)
-		nulls[Anum_pg_statistic_stanumbers1 - 1 + i] = nulls[Anum_pg_statistic_stavalues1 - 1 + i] =
-			true;
-	values[Anum_pg_statistic_starelid - 1] = ObjectIdGetDatum(stream->relid);
-	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(stream->attnum);
+	begin_statistics(stream->relid, stream->attnum, values, nulls);
 	values[Anum_pg_statistic_stawidth - 1] = Int32GetDatum(length);
 	values[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(STATISTIC_KIND_HISTOGRAM);
 	values[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(less);
@@ -77,11 +110,66 @@ make_statistics(const Stream *stream, const StreamSpan *span)
 	values[Anum_pg_statistic_stanumbers2 - 1] = PointerGetDatum(
 		construct_array(&correlation, 1, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
 	nulls[Anum_pg_statistic_stanumbers2 - 1] = false;
+	return make_row(values, nulls);
+}
 
-	rel = table_open(StatisticRelationId, AccessShareLock);
-	row = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	table_close(rel, AccessShareLock);
-	return row;
+/* ---- tables of ours ----------------------------------------------------------------------------- */
+
+typedef struct KnownTable
+{
+	Oid table; /* hash key */
+	Stream stream;
+	AttrNumber time;
+	AttrNumber unique;
+} KnownTable;
+
+/* What has been planned over in this process: a view's table may be gone, but is no other one's. */
+static HTAB *
+known_tables(void)
+{
+	static HTAB *tables = NULL;
+	HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(KnownTable)};
+
+	if (tables == NULL)
+		tables = hash_create("tidemark known tables", 16, &control, HASH_ELEM | HASH_BLOBS);
+	return tables;
+}
+
+void
+statistics_know(Oid table, const Stream *stream, AttrNumber time, AttrNumber unique)
+{
+	KnownTable *known = hash_search(known_tables(), &table, HASH_ENTER, NULL);
+
+	known->stream = *stream;
+	known->time = time;
+	known->unique = unique;
+}
+
+/* ---- the planner's question --------------------------------------------------------------------- */
+
+static HeapTuple
+statistics_of_stream(const Stream *stream, AttrNumber attnum)
+{
+	StreamSpan span;
+
+	if (stream->attnum != attnum || !stream_span(stream->relid, &span))
+		return NULL;
+	return statistics_of_time(stream, &span);
+}
+
+static HeapTuple
+statistics_of_known(const KnownTable *known, AttrNumber attnum)
+{
+	Stream rows = known->stream;
+	StreamSpan span;
+
+	if (attnum == known->unique && attnum != InvalidAttrNumber)
+		return statistics_of_unique(known->table, attnum);
+	if (attnum != known->time || !stream_span(known->stream.relid, &span))
+		return NULL;
+	rows.relid = known->table;
+	rows.attnum = attnum;
+	return statistics_of_time(&rows, &span);
 }
 
 /* The table that a query names, and its column's number there, where this entry is for one of its partitions. */
@@ -113,17 +201,21 @@ event_time_statistics(PlannerInfo *root, RangeTblEntry *entry, AttrNumber attnum
 					  VariableStatData *data)
 {
 	Stream stream;
-	StreamSpan span;
+	KnownTable *known;
+	HeapTuple statistics = NULL;
 
 	if (previous_hook && previous_hook(root, entry, attnum, data))
 		return true;
 	if (entry->rtekind != RTE_RELATION || has_statistics(entry, attnum))
 		return false;
 	find_root(root, &entry, &attnum);
-	if (!stream_lookup(entry->relid, &stream) || stream.attnum != attnum ||
-		!stream_span(stream.relid, &span))
+	if (stream_lookup(entry->relid, &stream))
+		statistics = statistics_of_stream(&stream, attnum);
+	else if ((known = hash_search(known_tables(), &entry->relid, HASH_FIND, NULL)) != NULL)
+		statistics = statistics_of_known(known, attnum);
+	if (statistics == NULL)
 		return false;
-	data->statsTuple = make_statistics(&stream, &span);
+	data->statsTuple = statistics;
 	data->freefunc = heap_freetuple;
 	return true;
 }

@@ -33,7 +33,7 @@
 #include "view/keyed.h"
 #include "view/keyed_answer.h"
 #include "view/keyed_expiry.h"
-#include "view/keyed_windows.h"
+#include "view/layers.h"
 #include "view/slice.h"
 #include "view/tail.h"
 
@@ -148,6 +148,45 @@ reader_asks_for_keys(const Reader *reader, int rtindex, const Keyed *keyed)
 	return false;
 }
 
+/* What the reader's conditions say of this key. */
+static Expr *
+reader_condition(const Reader *reader, int rtindex, const Keyed *keyed, const KeyedColumn *key)
+{
+	ListCell *cell;
+
+	foreach (cell, keyed->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Expr *condition;
+
+		if (entry->resjunk || keyed_key_of_output(keyed, entry->resno) != key)
+			continue;
+		condition = conditions_equality(reader->query, rtindex, entry->resno, key->equality,
+										keyed_answer_variable(keyed, key->column, 0));
+		if (condition)
+			return condition;
+	}
+	return NULL;
+}
+
+/* If the reader asks for one key, the conditions that its rows meet; else NIL. */
+static List *
+reader_one_key(const Reader *reader, int rtindex, const Keyed *keyed)
+{
+	List *conditions = NIL;
+	ListCell *cell;
+
+	foreach (cell, keyed->keys)
+	{
+		Expr *condition = reader_condition(reader, rtindex, keyed, lfirst(cell));
+
+		if (condition == NULL)
+			return NIL;
+		conditions = lappend(conditions, condition);
+	}
+	return conditions;
+}
+
 /*
  * The answer of a view that keeps rows by key. There is a barrier around each part: what is materialised are rows that the view may leave
  * out.
@@ -159,10 +198,23 @@ answer_of_keyed(const Reader *reader, RangeTblEntry *entry, int rtindex, const C
 	List *parts = NIL;
 	ListCell *cell;
 
-	foreach (cell, keyed_answer(view, keyed, reader_asks_for_keys(reader, rtindex, keyed)))
+	foreach (cell, keyed_answer(view, keyed, reader_asks_for_keys(reader, rtindex, keyed),
+								reader_one_key(reader, rtindex, keyed)))
 		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
 	return list_length(parts) == 1 ? select_from(linitial(parts), entry->subquery)
 								   : union_all(parts);
+}
+
+/* What the view's query, which is used up, gives above its frontier. */
+static List *
+tail_of_view(Query *batch, const ContinuousView *view, const Shape *shape, const Demand *demand)
+{
+	Layers *layers;
+
+	if (!layers_has(shape))
+		return tail_queries(batch, view, shape, NULL, demand);
+	layers = layers_of(view, shape, batch);
+	return tail_queries(layers->batch, view, &layers->shape, layers, demand);
 }
 
 /* Puts the answer in the place of the view's query. */
@@ -178,17 +230,16 @@ answer_entry(const Reader *reader, RangeTblEntry *entry, int rtindex, const Cont
 	shape_of_query(batch, &shape);
 	if (shape.refusal)
 		return;
-	if (shape.keyed && !shape.keyed->under_windows)
+	if (shape.keyed && !layers_has(&shape))
 	{
 		entry->subquery = answer_of_keyed(reader, entry, rtindex, view, shape.keyed);
 		return;
 	}
-	if (shape.keyed && !keyed_windows_answerable(view))
+	if (layers_has(&shape) && !layers_answerable(view))
 		return;
 	demand.until = reader_bound(reader, rtindex, batch, &shape.stream);
 	parts = list_make1(subquery_entry(materialised_query(view, entry->subquery), "materialised"));
-	foreach (cell, shape.keyed ? list_make1(keyed_windows_tail(view, &shape))
-							   : tail_queries(batch, view, &shape, &demand))
+	foreach (cell, tail_of_view(batch, view, &shape, &demand))
 		parts = lappend(parts, tail_entry(lfirst_node(Query, cell), entry->security_barrier));
 	entry->subquery = union_all(parts);
 }

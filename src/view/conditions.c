@@ -1,9 +1,10 @@
 /*
- * conditions.c: what the reader's conditions say of a view's event time.
+ * conditions.c: what the reader's conditions say of a view's event time, and of its keys.
  *
  * The planner takes a condition on a view's event time to its materialised rows, and their index, but not below windows. Yet rows after
  * "t <= X" change nothing before X: the tail needn't read them; and where X is not above the frontier, there is no tail. So
  * upper bounds are looked for before planning. Lower ones don't help: a window's state comes from the rows before.
+ * Of a view that keeps one row of each key, a reader who names the key may need no tail at all (keyed_answer.c).
  *
  * Only conditions that every row has to meet count: those that WHERE joins by AND. They are comparisons, which are never true
  * of null: so it does no harm where the view is on the side of an outer join that may be missing. What a column is compared with
@@ -12,6 +13,7 @@
 #include "tidemark.h"
 
 #include "access/stratnum.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -94,76 +96,102 @@ bound_in(Node *condition, int rtindex, AttrNumber column, Oid type)
 	return copyObject((Expr *) sides.bound);
 }
 
+/* What every row has to meet. */
+static List *
+conditions_of(Query *query)
+{
+	List *conditions = NIL;
+	ListCell *cell;
+
+	foreach (cell, make_ands_implicit((Expr *) query->jointree->quals))
+	{
+		Node *condition = lfirst(cell);
+
+		conditions = is_andclause(condition)
+						 ? list_concat(conditions, ((BoolExpr *) condition)->args)
+						 : lappend(conditions, condition);
+	}
+	return conditions;
+}
+
 Expr *
 conditions_upper_bound(Query *query, int rtindex, AttrNumber column, Oid type)
 {
-	List *conditions = make_ands_implicit((Expr *) query->jointree->quals);
 	ListCell *cell;
 
-	foreach (cell, conditions)
+	foreach (cell, conditions_of(query))
 	{
-		Node *condition = lfirst(cell);
-		Expr *bound = NULL;
+		Expr *bound = bound_in(lfirst(cell), rtindex, column, type);
 
-		if (is_andclause(condition))
-		{
-			ListCell *item;
-
-			foreach (item, ((BoolExpr *) condition)->args)
-				if (bound == NULL)
-					bound = bound_in(lfirst(item), rtindex, column, type);
-		}
-		else
-			bound = bound_in(condition, rtindex, column, type);
 		if (bound)
 			return bound;
 	}
 	return NULL;
 }
 
-/* "column = something", or "column IN (...)" */
+/* ---- equality ----------------------------------------------------------------------------------- */
+
+/* Is it the same for all rows? */
 static bool
-is_equal(Node *condition, int rtindex, AttrNumber column)
+is_fixed(Node *node)
 {
-	Node *other;
+	return !varies(node, NULL) && !contain_volatile_functions(node);
+}
 
-	if (IsA(condition, ScalarArrayOpExpr) && ((ScalarArrayOpExpr *) condition)->useOr &&
-		is_column(linitial(((ScalarArrayOpExpr *) condition)->args), rtindex, column))
-		other = lsecond(((ScalarArrayOpExpr *) condition)->args);
-	else
-	{
-		Sides sides;
+/* "column = something" */
+static bool
+is_equal_to_one(Node *condition, int rtindex, AttrNumber column, Sides *sides)
+{
+	return IsA(condition, OpExpr) &&
+		   op_mergejoinable(((OpExpr *) condition)->opno,
+							exprType(linitial(((OpExpr *) condition)->args))) &&
+		   take_sides((OpExpr *) condition, rtindex, column, sides) && is_fixed(sides->bound);
+}
 
-		if (!IsA(condition, OpExpr) ||
-			!op_mergejoinable(((OpExpr *) condition)->opno,
-							  exprType(linitial(((OpExpr *) condition)->args))) ||
-			!take_sides((OpExpr *) condition, rtindex, column, &sides))
-			return false;
-		other = sides.bound;
-	}
-	return !varies(other, NULL) && !contain_volatile_functions(other);
+/* "column IN (...)" */
+static bool
+is_equal_to_some(Node *condition, int rtindex, AttrNumber column)
+{
+	ScalarArrayOpExpr *comparison = (ScalarArrayOpExpr *) condition;
+
+	return IsA(condition, ScalarArrayOpExpr) && comparison->useOr &&
+		   is_column(linitial(comparison->args), rtindex, column) &&
+		   is_fixed(lsecond(comparison->args));
 }
 
 bool
 conditions_are_equal(Query *query, int rtindex, AttrNumber column)
 {
-	List *conditions = make_ands_implicit((Expr *) query->jointree->quals);
+	Sides sides;
 	ListCell *cell;
-	ListCell *item;
 
-	foreach (cell, conditions)
+	foreach (cell, conditions_of(query))
+		if (is_equal_to_one(lfirst(cell), rtindex, column, &sides) ||
+			is_equal_to_some(lfirst(cell), rtindex, column))
+			return true;
+	return false;
+}
+
+Expr *
+conditions_equality(Query *query, int rtindex, AttrNumber column, Oid equality, Var *variable)
+{
+	ListCell *cell;
+
+	foreach (cell, conditions_of(query))
 	{
 		Node *condition = lfirst(cell);
+		Sides sides;
+		Expr *equal;
 
-		if (!is_andclause(condition))
-		{
-			if (is_equal(condition, rtindex, column))
-				return true;
+		if (!is_equal_to_one(condition, rtindex, column, &sides) ||
+			!equality_ops_are_compatible(sides.operator, equality) ||
+			exprType(sides.column) != variable->vartype ||
+			((OpExpr *) condition)->inputcollid != variable->varcollid)
 			continue;
-		}
-		foreach (item, ((BoolExpr *) condition)->args)
-			if (is_equal(lfirst(item), rtindex, column))
-				return true;
+		equal = make_opclause(sides.operator, BOOLOID, false, (Expr *) variable,
+							  copyObject((Expr *) sides.bound), InvalidOid, variable->varcollid);
+		set_opfuncid((OpExpr *) equal);
+		return equal;
 	}
-	return false;
+	return NULL;
 }

@@ -40,8 +40,8 @@
 #include "view/frontier.h"
 #include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
-#include "view/keyed_windows.h"
 #include "view/keys.h"
+#include "view/layers.h"
 #include "view/materialised.h"
 #include "view/slice.h"
 
@@ -91,6 +91,22 @@ reach_begin(const Shape *shape, Ticks t)
 	return grid_ceiling(&shape->grid, type, lookback_before(type, t, &shape->lookahead));
 }
 
+/* A stretch of event time in which rows change. */
+typedef struct Stretch
+{
+	Ticks from;
+	Ticks to;
+} Stretch;
+
+static List *
+add_stretch(List *stretches, Ticks from, Ticks to)
+{
+	Stretch *stretch = palloc(sizeof(Stretch));
+
+	*stretch = (Stretch){from, to};
+	return lappend(stretches, stretch);
+}
+
 /* The end of the stretch that begins with times[*next]; moves *next behind it. */
 static Ticks
 stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
@@ -103,6 +119,45 @@ stretch_end(const Shape *shape, const Ticks *times, int n, int *next)
 		 (*next)++)
 		end = Max(end, lookback_after(type, times[*next], &shape->lookback));
 	return end;
+}
+
+/* Where rows change up to the frontier, if rows were written at these event times. */
+static List *
+stretches_of_times(const Shape *shape, const Ticks *times, int n, Ticks frontier)
+{
+	List *stretches = NIL;
+
+	for (int next = 0; next < n && reach_begin(shape, times[next]) <= frontier;)
+	{
+		Ticks from = reach_begin(shape, times[next]);
+		Ticks to = stretch_end(shape, times, n, &next);
+
+		stretches = add_stretch(stretches, from, Min(to, frontier));
+	}
+	return stretches;
+}
+
+/* The same, if rows may have changed anywhere in these stretches. */
+static List *
+stretches_of_stretches(const Shape *shape, const List *changed, Ticks frontier)
+{
+	Oid type = shape->stream.time_type;
+	List *stretches = NIL;
+	ListCell *cell;
+
+	foreach (cell, changed)
+	{
+		const Stretch *stretch = lfirst(cell);
+		Ticks from = reach_begin(shape, stretch->from);
+		Ticks to = Min(lookback_after(type, stretch->to, &shape->lookback), frontier);
+		Stretch *last = stretches ? llast(stretches) : NULL;
+
+		if (last && from <= last->to)
+			last->to = Max(last->to, to);
+		else if (from <= to)
+			stretches = add_stretch(stretches, from, to);
+	}
+	return stretches;
 }
 
 /* Computes the rows in [from, to] that have these keys (NIL: all) anew; returns how many there are more. */
@@ -135,31 +190,23 @@ keys_written(const ContinuousView *view, const Shape *shape, Query *batch, const
 }
 
 static int64
-recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch,
-					const Written *written, Ticks frontier)
+recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch, const List *keys,
+					const List *stretches)
 {
-	const Ticks *times = written->times;
-	int n = written->n;
-	MemoryContext scratch;
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "tidemark correction", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 	int64 change = 0;
-	List *keys;
-	bool none;
+	ListCell *cell;
 
-	keys = keys_written(view, shape, batch, written, &none);
-	if (none)
-		n = 0;
 	batch = copyObject(batch);
 	keys_restrict(batch, keys);
-	scratch =
-		AllocSetContextCreate(CurrentMemoryContext, "tidemark correction", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
-	for (int next = 0; next < n && reach_begin(shape, times[next]) <= frontier;)
+	foreach (cell, stretches)
 	{
-		Ticks from = reach_begin(shape, times[next]);
-		Ticks to = stretch_end(shape, times, n, &next);
+		const Stretch *stretch = lfirst(cell);
 
-		change += recompute(view, shape, batch, keys, from, Min(to, frontier));
+		change += recompute(view, shape, batch, keys, stretch->from, stretch->to);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
@@ -167,36 +214,89 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	return change;
 }
 
-/* Corrects the windows over the kept rows, which have changed at these event times. */
+/* Corrects what rows that were written change; *changed, if not NULL, is set to where that is. */
 static int64
-recompute_windows(const ContinuousView *view, const KeptRows *kept, KeyedChanges *changes,
-				  Ticks frontier)
+recompute_written(const ContinuousView *view, const Shape *shape, Query *batch,
+				  const Written *written, Ticks frontier, List **changed)
 {
-	Written written = {.times = changes->times, .n = changes->n};
+	bool none;
+	List *keys = keys_written(view, shape, batch, written, &none);
+	List *stretches = none ? NIL : stretches_of_times(shape, written->times, written->n, frontier);
+
+	if (changed)
+		*changed = stretches;
+	return recompute_stretches(view, shape, batch, keys, stretches);
+}
+
+/* ---- layers ------------------------------------------------------------------------------------- */
+
+/* Corrects the windows over first rows, which have changed at these event times. */
+static int64
+correct_above_keys(const Layers *layers, KeyedChanges *changes, Ticks frontier)
+{
+	Written written = {.times = changes->times, .n = changes->n, .inserted = !changes->removed};
 
 	if (changes->all)
-		return recompute(view, &kept->shape, kept->batch, NIL, TICKS_MIN, frontier);
+		return recompute(&layers->view, &layers->shape, layers->batch, NIL, TICKS_MIN, frontier);
 	if (changes->n == 0)
 		return 0;
 	qsort(changes->times, changes->n, sizeof(Ticks), ticks_compare);
-	return recompute_stretches(view, &kept->shape, kept->batch, &written, frontier);
+	return recompute_written(&layers->view, &layers->shape, layers->batch, &written, frontier,
+							 NULL);
 }
 
-/* Corrects a view that keeps rows by key; returns how many rows it has more. */
 static int64
-correct_kept_rows(const ContinuousView *view, const Shape *shape, const Written *written,
-				  Ticks frontier)
+correct_keyed_layers(const Layers *layers, const Written *written, Ticks frontier, Written *seen)
 {
 	KeyedChanges changes = {0};
-	KeptRows kept;
+	int64 change;
 
-	if (!shape->keyed->under_windows)
-		return keyed_correct(view, shape->keyed, written->times, written->n, written->inserted,
-							 frontier, NULL);
-	kept = keyed_windows_parts(view, shape, linitial_oid(view_states(view->relid)));
-	(void) keyed_correct(&kept.store, shape->keyed, written->times, written->n, written->inserted,
-						 keyed_windows_reach(view, frontier), &changes);
-	return recompute_windows(view, &kept, &changes, frontier);
+	(void) keyed_correct(&layers->store, layers->keyed, written, layers_reach(layers, frontier),
+						 &changes);
+	change = correct_above_keys(layers, &changes, frontier);
+	*seen = (Written){.times = changes.n > 0 ? changes.times : written->times,
+					  .n = changes.n,
+					  .inserted = !changes.removed};
+	return change;
+}
+
+static int64
+correct_grouped_layers(const Layers *layers, const Written *written, Ticks frontier, Written *seen)
+{
+	List *changed;
+	int64 change;
+
+	(void) recompute_written(&layers->store, &layers->groups_shape, layers->groups, written,
+							 layers_reach(layers, frontier), &changed);
+	change = recompute_stretches(&layers->view, &layers->shape, layers->batch, NIL,
+								 stretches_of_stretches(&layers->shape, changed, frontier));
+	*seen = (Written){.times = written->times, .inserted = changed == NIL};
+	return change;
+}
+
+/*
+ * Corrects both layers of a view; returns how many rows it has more. *seen is set to what happened to the lower layer: that is
+ * all that the windows know of.
+ */
+static int64
+correct_layers(const Layers *layers, const Written *written, Ticks frontier, Written *seen)
+{
+	if (layers->keyed)
+		return correct_keyed_layers(layers, written, frontier, seen);
+	return correct_grouped_layers(layers, written, frontier, seen);
+}
+
+/* Corrects a view of any kind. */
+static int64
+correct_rows(const ContinuousView *view, const Shape *shape, Query *batch, const Written *written,
+			 Ticks frontier, Written *seen)
+{
+	*seen = *written;
+	if (layers_has(shape))
+		return correct_layers(layers_of(view, shape, batch), written, frontier, seen);
+	if (shape->keyed)
+		return keyed_correct(view, shape->keyed, written, frontier, NULL);
+	return recompute_written(view, shape, batch, written, frontier, NULL);
 }
 
 /* Deletes the rows from an event time on; returns how many. */
@@ -275,11 +375,11 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int64 change = shape->keyed ? correct_kept_rows(view, shape, written, frontier)
-									: recompute_stretches(view, shape, batch, written, frontier);
+		Written seen;
+		int64 change = correct_rows(view, shape, batch, written, frontier, &seen);
 
-		materialised_corrected(view->relid, frontier, change,
-							   written->inserted ? written->times : NULL, written->n);
+		materialised_corrected(view->relid, frontier, change, seen.inserted ? seen.times : NULL,
+							   seen.n);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -301,21 +401,21 @@ try_recompute(const ContinuousView *view, const Shape *shape, Query *batch, cons
  * The view's query fails on what was written. That is not the writer's trouble: the frontier goes back to before the
  * rows, and whoever reads the view from there on has the batch query's answer, which is the error. The maintainer tries to go
  * on, and says in tidemark.continuous_views why it can't. Of a view that keeps rows by key, which doesn't have the rows that others
- * have overtaken, the frontier goes back to the start.
+ * have overtaken, the frontier goes back to the start; so it does of a view in layers.
  */
 static void
 retreat(const ContinuousView *view, const Shape *shape, Ticks from, const ErrorData *error)
 {
 	Oid type = shape->stream.time_type;
-	Ticks start = shape->keyed ? TICKS_MIN : from;
+	bool all = shape->keyed || layers_has(shape);
+	Ticks start = all ? TICKS_MIN : from;
 	int64 deleted = delete_all(view, type, start);
 
 	materialised_corrected(view->relid, ticks_minus(start, 1), -deleted, NULL, 0);
 	ereport(WARNING,
 			(errmsg("continuous view \"%s\" fails on the rows that were written: %s",
 					get_rel_name(view->relid), error->message),
-			 shape->keyed
-				 ? errdetail("It is answered by its batch query, until that succeeds.")
+			 all ? errdetail("It is answered by its batch query, until that succeeds.")
 				 : errdetail("From %s on it is answered by its batch query, until that succeeds.",
 							 event_time_text(type, from))));
 }
@@ -350,7 +450,8 @@ correct_view(Oid relid, const Written *written)
 
 			shape_require(&shape, get_rel_name(relid));
 			/* kept rows are known up to what the view's rows look ahead to */
-			error = shape.keyed == NULL && reach_begin(&shape, first) > frontier.frontier
+			error = shape.keyed == NULL && !layers_has(&shape) &&
+							reach_begin(&shape, first) > frontier.frontier
 						? NULL
 						: try_recompute(&view, &shape, batch, written, frontier.frontier);
 			if (error)
@@ -364,16 +465,16 @@ correct_view(Oid relid, const Written *written)
 	PopActiveSnapshot();
 }
 
-/* The table of the rows that a view with windows over them keeps. */
+/* The table of a view's lower layer. */
 static void
-truncate_kept_rows(const ContinuousView *view)
+truncate_lower_layer(const ContinuousView *view)
 {
 	ContinuousView store = *view;
 	Shape shape;
 	Access access;
 
 	(void) slice_batch_query(view->relid, &shape, &access);
-	if (shape.keyed == NULL || !shape.keyed->under_windows)
+	if (!layers_has(&shape))
 		return;
 	store.mat = linitial_oid(view_states(view->relid));
 	materialised_truncate(&store);
@@ -396,7 +497,7 @@ correct_truncated(Oid relid)
 	else
 		change_log_truncated(&view);
 	materialised_truncate(&view);
-	truncate_kept_rows(&view);
+	truncate_lower_layer(&view);
 	keyed_log_end(log);
 	materialised_corrected(relid, frontier.frontier, -frontier.rows, NULL, 0);
 	PopActiveSnapshot();

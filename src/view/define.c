@@ -43,7 +43,7 @@
 #include "view/frontier.h"
 #include "view/keyed_expiry.h"
 #include "view/keyed_maintain.h"
-#include "view/keyed_windows.h"
+#include "view/layers.h"
 #include "view/materialised.h"
 #include "view/over_state.h"
 #include "view/peers.h"
@@ -145,7 +145,8 @@ prepare_slices(Oid relid, Query *batch, const Shape *shape)
 	peers_notice(batch);
 	parts.method = prepare_windows(relid, batch, shape, &parts.states);
 	batch = slice_query(batch, shape, &unbounded, true, &parts.time_attnum);
-	parts.mat = materialised_create(relid, ExecTypeFromTL(batch->targetList), parts.time_attnum);
+	parts.mat =
+		materialised_create(relid, "rows", ExecTypeFromTL(batch->targetList), parts.time_attnum);
 	return parts;
 }
 
@@ -158,31 +159,32 @@ prepare_keyed(Oid relid, const Keyed *keyed)
 	return parts;
 }
 
-/* Windows over the first row of each key: the kept rows have a table of their own. */
+/* The lower layer has a table of its own, the upper one is like a view over that. */
 static Parts
-prepare_keyed_windows(Oid relid, const Shape *shape)
+prepare_layers(Oid relid, Query *batch, const Shape *shape)
 {
 	SliceBounds unbounded = {0};
 	ContinuousView view = {.relid = relid};
-	Oid table = keyed_create(relid, "kept", shape->keyed);
-	KeptRows kept = keyed_windows_parts(&view, shape, table);
-	Parts parts = {.states = list_make1_oid(table),
-				   .method = {"slices", "the windows are over the first row of each key"}};
+	Oid table = layers_create(relid, shape, batch);
+	Layers *layers = layers_over(&view, shape, batch, table);
+	Parts parts;
 	Query *query;
 
-	peers_notice(kept.batch);
-	query = slice_query(kept.batch, &kept.shape, &unbounded, true, &parts.time_attnum);
-	parts.mat = materialised_create(relid, ExecTypeFromTL(query->targetList), parts.time_attnum);
+	peers_notice(layers->keyed ? layers->batch : batch);
+	parts.method = prepare_windows(relid, layers->batch, &layers->shape, &parts.states);
+	parts.states = lcons_oid(table, parts.states);
+	query = slice_query(layers->batch, &layers->shape, &unbounded, true, &parts.time_attnum);
+	parts.mat =
+		materialised_create(relid, "rows", ExecTypeFromTL(query->targetList), parts.time_attnum);
 	return parts;
 }
 
 static Parts
 prepare_view(Oid relid, Query *batch, const Shape *shape)
 {
-	if (shape->keyed == NULL)
-		return prepare_slices(relid, batch, shape);
-	return shape->keyed->under_windows ? prepare_keyed_windows(relid, shape)
-									   : prepare_keyed(relid, shape->keyed);
+	if (layers_has(shape))
+		return prepare_layers(relid, batch, shape);
+	return shape->keyed ? prepare_keyed(relid, shape->keyed) : prepare_slices(relid, batch, shape);
 }
 
 static Datum

@@ -17,8 +17,8 @@
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
-#include "view/keyed.h"
-#include "view/over_window.h"
+#include "view/layers.h"
+#include "view/over_state.h"
 #include "view/slice.h"
 
 PG_FUNCTION_INFO_V1(tidemark_explain);
@@ -171,21 +171,75 @@ kept_text(const Keyed *keyed, int64 dedup_for)
 }
 
 static void
-explain_keyed(ReturnSetInfo *result, const ViewMethod *method, const Shape *shape, int64 dedup_for)
+put_keys(ReturnSetInfo *result, const Keyed *keyed, int64 dedup_for)
 {
-	const Keyed *keyed = shape->keyed;
 	int nkeys = list_length(keyed->keys);
 
-	put_line(result, "maintenance", method->method, method->reason);
 	put_line(result, "key",
 			 nkeys == 0 ? "none" : psprintf("%d expression%s", nkeys, nkeys == 1 ? "" : "s"), NULL);
 	put_line(result, "kept", kept_text(keyed, dedup_for),
 			 keyed->in_arrival_order ? "no row is overtaken by one with a later event time" : NULL);
-	if (keyed->under_windows)
-		put_lookback(result, shape);
-	put_line(result, "live tail", keyed->under_windows ? "by slice" : "merged by key",
-			 keyed->under_windows ? "over the kept rows, and those of new keys" : NULL);
-	put_index(result, &keyed->stream);
+}
+
+/* An index of the stream on a key, as text; NULL: there is none. *any: is a key a column of the stream? */
+static char *
+key_index_text(const Keyed *keyed, bool *any)
+{
+	char *text = NULL;
+	ListCell *cell;
+
+	*any = false;
+	foreach (cell, keyed->keys)
+	{
+		AttrNumber column = keyed_stream_column(keyed, ((KeyedColumn *) lfirst(cell))->column);
+
+		*any |= column != InvalidAttrNumber;
+		if (text == NULL && column != InvalidAttrNumber)
+			text = time_index_text(keyed->stream.relid, column);
+	}
+	return text;
+}
+
+/* What reads the stream by key. */
+static void
+put_key_index(ReturnSetInfo *result, const Keyed *keyed)
+{
+	bool any;
+	char *index = key_index_text(keyed, &any);
+
+	if (index)
+		put_line(result, "index on a key", index, NULL);
+	else if (any)
+		put_line(result, "index on a key", "none",
+				 keyed->in_arrival_order && keyed->limit == 1
+					 ? "UPDATE and DELETE below the frontier read the stream"
+					 : "who asks for one key reads all that is above the frontier; UPDATE and "
+					   "DELETE below it read the stream");
+}
+
+/* Of a query over the stream, or over rows that the view keeps. */
+static void
+put_windows(ReturnSetInfo *result, Oid relid, Query *batch, const Shape *shape)
+{
+	const Stream *stream = &shape->stream;
+	bool saved = over_state_tables(relid, shape) != NIL;
+	bool has_windows;
+	const char *why;
+	OverWindow *window = over_window_of_view(relid, batch, shape, &has_windows, &why);
+	ListCell *cell;
+
+	if (window)
+		foreach (cell, window->frames)
+			put_frame(result, window, lfirst(cell), foreach_current_index(cell) + 1);
+	put_lookback(result, shape);
+	if (lookback_ticks(stream->time_type, &shape->lookahead) > 0)
+		put_line(result, "lookahead",
+				 length_text(stream, lookback_ticks(stream->time_type, &shape->lookahead)),
+				 "what is not that far behind the watermark is not final");
+	put_line(result, "live tail", saved ? "from saved states" : "by slice",
+			 saved || !has_windows ? NULL
+			 : window			   ? "the states can't be saved"
+								   : why);
 }
 
 static void
@@ -195,11 +249,8 @@ explain(ReturnSetInfo *result, Oid relid)
 	ContinuousView view;
 	Shape shape;
 	Access access;
+	Layers *layers;
 	Query *batch = slice_batch_query(relid, &shape, &access);
-	OverWindow *window;
-	bool has_windows;
-	const char *why;
-	ListCell *cell;
 
 	view_require(relid, &view);
 	if (shape.refusal)
@@ -207,27 +258,24 @@ explain(ReturnSetInfo *result, Oid relid)
 		put_line(result, "maintenance", "none", shape.refusal);
 		return;
 	}
-	if (shape.keyed)
-	{
-		explain_keyed(result, &method, &shape, view.dedup_for);
-		return;
-	}
-	window = over_window_of_view(relid, batch, &shape, &has_windows, &why);
 	put_line(result, "maintenance", method.method, method.reason);
-	if (window)
-		foreach (cell, window->frames)
-			put_frame(result, window, lfirst(cell), foreach_current_index(cell) + 1);
-	put_lookback(result, &shape);
-	if (lookback_ticks(shape.stream.time_type, &shape.lookahead) > 0)
-		put_line(
-			result, "lookahead",
-			length_text(&shape.stream, lookback_ticks(shape.stream.time_type, &shape.lookahead)),
-			"what is not that far behind the watermark is not final");
-	put_line(result, "live tail", view_states(relid) != NIL ? "from saved states" : "by slice",
-			 view_states(relid) != NIL || !has_windows ? NULL
-			 : window								   ? "the states can't be saved"
-													   : why);
+	if (shape.keyed)
+		put_keys(result, shape.keyed, view.dedup_for);
+	if (layers_has(&shape))
+	{
+		layers = layers_of(&view, &shape, batch);
+		if (layers->keyed == NULL)
+			put_line(result, "kept", "the groups",
+					 "for the windows over them the stream is not read again");
+		put_windows(result, relid, layers->batch, &layers->shape);
+	}
+	else if (shape.keyed)
+		put_line(result, "live tail", "merged by key", NULL);
+	else
+		put_windows(result, relid, batch, &shape);
 	put_index(result, &shape.stream);
+	if (shape.keyed && !shape.keyed->sessions && view.dedup_for == 0)
+		put_key_index(result, shape.keyed);
 }
 
 Datum

@@ -34,6 +34,15 @@
 
 #define ROWS_AHEAD "no row is final until the rows after it have come, whenever that is"
 
+/* What gives partitions an end. */
+static char *
+hint_at_partitions(const Shape *shape)
+{
+	return psprintf("Partition by a window of the event time as well: OVER (PARTITION BY ..., "
+					"date_bin('1 hour', %s, '2000-01-01') ...).",
+					shape_time_name(shape));
+}
+
 /* What the windows of one level need. */
 typedef struct Reach
 {
@@ -119,7 +128,7 @@ refuse_unbounded_following(Shape *shape)
 {
 	shape_refuse(shape,
 				 "a window up to UNBOUNDED FOLLOWING can't be maintained: no row is ever final",
-				 NULL);
+				 hint_at_partitions(shape));
 }
 
 /* Is the first ORDER BY column of the window the event time, ascending? */
@@ -226,10 +235,15 @@ frame_of_lag(Reach *reach, const WindowFunc *call, int sign)
 												 : DatumGetInt32(((Const *) folded)->constvalue);
 	}
 	if (offset * sign < 0)
-		shape_refuse(reach->shape,
-					 psprintf("window function %s can't be maintained where it looks ahead: %s",
-							  get_func_name(call->winfnoid), ROWS_AHEAD),
-					 "Use lag, which shows two rows together when the second one has come.");
+		shape_refuse(
+			reach->shape,
+			psprintf("window function %s can't be maintained where it looks ahead: %s",
+					 get_func_name(call->winfnoid), ROWS_AHEAD),
+			psprintf("Use lag, which shows two rows together when the second one has come; "
+					 "or look ahead by event time: first_value(...) OVER (... ORDER BY %s "
+					 "RANGE BETWEEN INTERVAL '1 microsecond' FOLLOWING AND INTERVAL '10 "
+					 "seconds' FOLLOWING).",
+					 shape_time_name(reach->shape)));
 	widen(&reach->lookback, &unbounded_lookback);
 }
 
@@ -271,7 +285,7 @@ frame_of_function(Reach *reach, const WindowFunc *call)
 				psprintf("window function %s can't be maintained: it depends on all rows of "
 						 "the partition, so no row is ever final",
 						 get_func_name(call->winfnoid)),
-				NULL);
+				hint_at_partitions(reach->shape));
 			return true;
 	}
 }

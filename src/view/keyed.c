@@ -480,6 +480,29 @@ keyed_is_nullable(const Keyed *keyed, AttrNumber column)
 					   list_nth(keyed->inputs, column - 1));
 }
 
+static AttrNumber
+stream_column(Query *level, Node *expression)
+{
+	Var *var = (Var *) expression;
+	RangeTblEntry *input = rt_fetch(shape_input(level), level->rtable);
+
+	if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
+		var->varno != shape_input(level))
+		return InvalidAttrNumber;
+	if (input->rtekind == RTE_RELATION)
+		return var->varattno;
+	return stream_column(
+		input->subquery,
+		(Node *) get_tle_by_resno(input->subquery->targetList, var->varattno)->expr);
+}
+
+AttrNumber
+keyed_stream_column(const Keyed *keyed, AttrNumber column)
+{
+	return stream_column(shape_level(keyed->query, keyed->depth),
+						 list_nth(keyed->inputs, column - 1));
+}
+
 const KeyedColumn *
 keyed_key_of_output(const Keyed *keyed, AttrNumber column)
 {

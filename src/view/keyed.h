@@ -39,7 +39,7 @@ typedef struct Keyed
 	/* The level groups: of each key, not rows are kept, but the states of aggregates (keyed_groups.h). */
 	bool groups;
 	List *aggregates;	/* of KeyedAggregate */
-	bool under_windows; /* there are windows or GROUP BY above (keyed_windows.h) */
+	bool under_windows; /* there are windows or GROUP BY above (layers.h) */
 
 	/* The groups are sessions (keyed_sessions.h). */
 	bool sessions;
@@ -79,6 +79,9 @@ extern Expr *keyed_equal(const KeyedColumn *key, Expr *left, Expr *right);
 
 /* Can this input be null? */
 extern bool keyed_is_nullable(const Keyed *keyed, AttrNumber column);
+
+/* The column of the stream that this input is; 0: none. */
+extern AttrNumber keyed_stream_column(const Keyed *keyed, AttrNumber column);
 
 /* The key of rows that this column of the query's output is, as it stands; NULL: none. */
 extern const KeyedColumn *keyed_key_of_output(const Keyed *keyed, AttrNumber column);

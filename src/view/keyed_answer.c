@@ -12,8 +12,9 @@
  *     rows overtake    M without keys that T has, as they are; and the query over M with keys that T has, UNION ALL T
  *     rows don't       M as it is;                             and the query over T without keys that M has
  *
- * The second, simpler form is for the first row of each key by event time. "has" is a join by the key, which finds no nulls:
- * rows with a null in their key, if there can be any, stand aside.
+ * The second, simpler form is for the first row of each key by event time. "has" is a join by the key, or a look-up for each of T's rows,
+ * which finds no nulls: rows with a null in their key, if there can be any, stand aside. Who asks for one key in that form needs T only if M doesn't
+ * have it: that is looked up first, once, and T is read after that or not at all (EXPLAIN: One-Time Filter).
  *
  * Of a view with GROUP BY, M has states of aggregates in the place of rows, which are told apart in the union (keyed_groups.c). Where
  * the groups are sessions, T's rows can go on the last one of their key only, and that only if it ended within the gap before them:
@@ -30,6 +31,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "stream/statistics.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 #include "view/keyed_answer.h"
@@ -116,11 +118,10 @@ keyed_union(List *queries)
 
 /* ---- conditions --------------------------------------------------------------------------------- */
 
-/* An input as a column of a query's only entry, seen from that many levels below. */
-static Var *
-input_variable(const Answer *answer, AttrNumber column, int levels)
+Var *
+keyed_answer_variable(const Keyed *keyed, AttrNumber column, int levels)
 {
-	Var *variable = variable_like(list_nth(answer->keyed->inputs, column - 1), 1, column);
+	Var *variable = variable_like(list_nth(keyed->inputs, column - 1), 1, column);
 
 	variable->varlevelsup = levels;
 	return variable;
@@ -131,7 +132,7 @@ is_null(const Answer *answer, const KeyedColumn *key, int levels)
 {
 	NullTest *test = makeNode(NullTest);
 
-	test->arg = (Expr *) input_variable(answer, key->column, levels);
+	test->arg = (Expr *) keyed_answer_variable(answer->keyed, key->column, levels);
 	test->nulltesttype = IS_NULL;
 	test->location = -1;
 	return &test->xpr;
@@ -160,8 +161,8 @@ negated(Expr *condition)
 static Expr *
 has_same_key(const Answer *answer, const KeyedColumn *key, bool with_nulls)
 {
-	Var *here = input_variable(answer, key->column, 0);
-	Var *above = input_variable(answer, key->column, 1);
+	Var *here = keyed_answer_variable(answer->keyed, key->column, 0);
+	Var *above = keyed_answer_variable(answer->keyed, key->column, 1);
 	Expr *equal = keyed_equal(key, &here->xpr, &above->xpr);
 
 	if (!with_nulls || !keyed_is_nullable(answer->keyed, key->column))
@@ -180,9 +181,9 @@ is_within(const Answer *answer)
 {
 	const Keyed *keyed = answer->keyed;
 	Oid less = lookup_type_cache(keyed->stream.time_type, TYPECACHE_LT_OPR)->lt_opr;
-	Expr *begin = (Expr *) input_variable(answer, keyed->session, 0);
-	Expr *end = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 0);
-	Expr *value = (Expr *) input_variable(answer, answer->within, 1);
+	Expr *begin = (Expr *) keyed_answer_variable(keyed, keyed->session, 0);
+	Expr *end = (Expr *) keyed_answer_variable(keyed, KEYED_TIME_COLUMN, 0);
+	Expr *value = (Expr *) keyed_answer_variable(keyed, answer->within, 1);
 
 	return makeBoolExpr(AND_EXPR,
 						list_make2(negated(slice_condition(less, value, begin)),
@@ -195,8 +196,8 @@ static Expr *
 covers(const Answer *answer)
 {
 	Oid less = lookup_type_cache(answer->keyed->stream.time_type, TYPECACHE_LT_OPR)->lt_opr;
-	Expr *entry = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 0);
-	Expr *row = (Expr *) input_variable(answer, KEYED_TIME_COLUMN, 1);
+	Expr *entry = (Expr *) keyed_answer_variable(answer->keyed, KEYED_TIME_COLUMN, 0);
+	Expr *row = (Expr *) keyed_answer_variable(answer->keyed, KEYED_TIME_COLUMN, 1);
 	Expr *from = tail_before(copyObject(row), answer->covered);
 
 	return makeBoolExpr(AND_EXPR,
@@ -205,37 +206,70 @@ covers(const Answer *answer)
 						-1);
 }
 
-/* EXISTS (SELECT FROM rows WHERE they have the same key), for a query over inputs. */
+/*
+ * EXISTS (SELECT FROM rows, inputs, WHERE the conditions). look_up: for each row by itself, with an index; what the planner thinks of
+ * pages that lie anywhere would have it join a small tail with all that is kept.
+ */
 static Expr *
-key_is_in(const Answer *answer, Query *rows, bool with_nulls)
+exists(Query *rows, const List *conditions, bool look_up)
 {
 	SubLink *link = makeNode(SubLink);
 	Query *nothing = makeNode(Query);
 	Query *query = select_from(subquery_entry(rows, "others"), nothing);
 	ListCell *cell;
 
-	foreach (cell, answer->keyed->row_keys)
-		add_condition(query, has_same_key(answer, lfirst(cell), with_nulls));
-	if (answer->within)
-		add_condition(query, is_within(answer));
-	if (answer->covered)
-		add_condition(query, covers(answer));
+	foreach (cell, conditions)
+		add_condition(query, lfirst(cell));
+	if (look_up) /* what has OFFSET is not pulled up */
+		query->limitOffset = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+												Int64GetDatum(0), false, FLOAT8PASSBYVAL);
 	link->subLinkType = EXISTS_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
 	return &link->xpr;
 }
 
-/* The rows whose key is among the others', or is not. */
+/* Is the key of a row of inputs among those rows' keys? */
+static Expr *
+key_is_in(const Answer *answer, Query *rows, bool with_nulls, bool look_up)
+{
+	List *conditions = NIL;
+	ListCell *cell;
+
+	foreach (cell, answer->keyed->row_keys)
+		conditions = lappend(conditions, has_same_key(answer, lfirst(cell), with_nulls));
+	if (answer->within)
+		conditions = lappend(conditions, is_within(answer));
+	if (answer->covered)
+		conditions = lappend(conditions, covers(answer));
+	return exists(rows, conditions, look_up);
+}
+
+/* The rows for which a condition of `exists` holds. */
+static Query *
+rows_where(Query *rows, Expr *condition)
+{
+	Query *query = select_from(subquery_entry(rows, "rows"), rows);
+
+	add_condition(query, condition);
+	query->hasSubLinks = true;
+	return query;
+}
+
+/* The rows whose key is among the others', or is not: a join. */
 static Query *
 rows_by_key(const Answer *answer, Query *rows, Query *others, bool among, bool with_nulls)
 {
-	Query *query = select_from(subquery_entry(rows, "rows"), rows);
-	Expr *condition = key_is_in(answer, others, with_nulls);
+	Expr *condition = key_is_in(answer, others, with_nulls, false);
 
-	add_condition(query, among ? condition : negated(condition));
-	query->hasSubLinks = true;
-	return query;
+	return rows_where(rows, among ? condition : negated(condition));
+}
+
+/* The rows whose key is not among those of M, or of a part of it: looked up there. */
+static Query *
+rows_of_other_keys(const Answer *answer, Query *rows, Query *kept, bool with_nulls)
+{
+	return rows_where(rows, negated(key_is_in(answer, kept, with_nulls, true)));
 }
 
 /* The rows with a null in their key, or those without. */
@@ -277,7 +311,16 @@ rows_without_kept(const Answer *answer, Query *rows)
 static RangeTblEntry *
 rows_of_new_keys(const Answer *answer)
 {
-	return keyed_union(rows_without_kept(answer, tail_rows(answer)));
+	Query *without;
+	Query *with;
+
+	if (!answer->nullable)
+		return keyed_union(
+			list_make1(rows_of_other_keys(answer, tail_rows(answer), kept_rows(answer), false)));
+	without = rows_by_null(answer, tail_rows(answer), false);
+	with = rows_by_null(answer, tail_rows(answer), true);
+	return keyed_union(list_make2(rows_of_other_keys(answer, without, kept_rows(answer), false),
+								  rows_of_other_keys(answer, with, kept_rows(answer), true)));
 }
 
 /* The first row of each key by event time: of a key that M has, T's rows are none. */
@@ -288,6 +331,17 @@ answer_first_rows(const Answer *answer)
 
 	return list_make2(keyed_output_of_kept(answer->keyed, old),
 					  keyed_output(answer->keyed, rows_of_new_keys(answer)));
+}
+
+/* The same where all rows that are asked for meet these conditions on inputs, which one key does: if M has it, T is not read. */
+static List *
+answer_first_row(const Answer *answer, const List *one_key)
+{
+	RangeTblEntry *old = subquery_entry(kept_rows(answer), "kept");
+	Query *new = rows_where(tail_rows(answer), negated(exists(kept_rows(answer), one_key, true)));
+
+	return list_make2(keyed_output_of_kept(answer->keyed, old),
+					  keyed_output(answer->keyed, keyed_union(list_make1(new))));
 }
 
 /* The keys that T has, and the others. */
@@ -369,6 +423,18 @@ keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others)
 	return queries;
 }
 
+/* What the planner should know of M. */
+static void
+tell_planner(const Keyed *keyed, Oid table)
+{
+	bool is_unique = list_length(keyed->keys) == 1 && keyed->limit == 1 &&
+					 keyed->count == KEYED_ROWS;
+
+	statistics_know(table, &keyed->stream, KEYED_TIME_COLUMN,
+					is_unique ? ((KeyedColumn *) linitial(keyed->keys))->column
+							  : InvalidAttrNumber);
+}
+
 List *
 keyed_within(const Keyed *keyed, Query *rows, AttrNumber column, Query *sessions)
 {
@@ -395,13 +461,16 @@ keyed_uncovered(const ContinuousView *view, const Keyed *keyed, Query *rows)
 }
 
 List *
-keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
+keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys, const List *one_key)
 {
 	Answer answer = {
 		.view = view, .keyed = keyed, .table = view->mat, .nullable = has_nullable_key(keyed)};
 
 	if (view->dedup_for > 0)
 		return keyed_expiry_answer(view, keyed);
+	tell_planner(keyed, view->mat);
+	if (one_key && keyed->in_arrival_order && keyed->limit == 1)
+		return answer_first_row(&answer, one_key);
 	if (keyed->keys == NIL || few_keys)
 		return answer_together(&answer);
 	if (keyed->sessions)
@@ -411,15 +480,24 @@ keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys)
 	return answer_by_keys(&answer);
 }
 
-RangeTblEntry *
-keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table)
+Query *
+keyed_answer_known(const ContinuousView *view, const Keyed *keyed, Oid table)
+{
+	Answer answer = {.view = view, .keyed = keyed, .table = table, .partly = true};
+
+	tell_planner(keyed, table);
+	return kept_rows(&answer);
+}
+
+Query *
+keyed_answer_new(const ContinuousView *view, const Keyed *keyed, Oid table)
 {
 	Answer answer = {.view = view,
 					 .keyed = keyed,
 					 .table = table,
 					 .nullable = has_nullable_key(keyed),
 					 .partly = true};
-	Query *new = keyed_order_first_rows(keyed, rows_of_new_keys(&answer));
 
-	return keyed_union(list_make2(kept_rows(&answer), new));
+	tell_planner(keyed, table);
+	return keyed_order_first_rows(keyed, rows_of_new_keys(&answer));
 }

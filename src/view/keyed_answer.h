@@ -7,11 +7,16 @@
 #include "catalog.h"
 #include "view/keyed.h"
 
+/* An input as a column of a query's only entry, which has the inputs as columns, seen from that many levels below. */
+extern Var *keyed_answer_variable(const Keyed *keyed, AttrNumber column, int levels);
+
 /*
  * The parts of the answer, a list of Query with the view's columns: its rows together, in every snapshot. few_keys: the reader asks
- * for few keys, so that the rows of these keys are few.
+ * for few keys, so that the rows of these keys are few. one_key: conditions on all keys (keyed_answer_variable, 0 levels) that the rows of
+ * one key meet; the reader asks for no others. NIL: not so.
  */
-extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys);
+extern List *keyed_answer(const ContinuousView *view, const Keyed *keyed, bool few_keys,
+						  const List *one_key);
 
 /* Of rows with the inputs as their first columns, those with the keys of others, and perhaps more with nulls in their keys: a list of Query. */
 extern List *keyed_with_keys_of(const Keyed *keyed, Query *rows, Query *others);
@@ -27,10 +32,12 @@ extern List *keyed_uncovered(const ContinuousView *view, const Keyed *keyed, Que
 
 /* The queries, with the same columns, as one entry of a range table. */
 extern RangeTblEntry *keyed_union(List *queries);
+
 /*
- * The first rows by event time of a view with windows over them, as an entry of a range table with the inputs as columns; table:
- * of those that are known.
+ * The first rows by event time of a view in layers (layers.h), with the inputs as columns: those that its table knows up to the
+ * frontier, and those of other keys, of the rows after it.
  */
-extern RangeTblEntry *keyed_answer_rows(const ContinuousView *view, const Keyed *keyed, Oid table);
+extern Query *keyed_answer_known(const ContinuousView *view, const Keyed *keyed, Oid table);
+extern Query *keyed_answer_new(const ContinuousView *view, const Keyed *keyed, Oid table);
 
 #endif

@@ -5,6 +5,7 @@
 #define TIDEMARK_VIEW_KEYED_MAINTAIN_H
 
 #include "catalog.h"
+#include "view/correct.h"
 #include "view/keyed_merge.h"
 
 /* Makes the table of the rows that a view keeps, named after it and label; its event time is column KEYED_TIME_COLUMN. */
@@ -18,11 +19,11 @@ extern Query *keyed_inputs_at(const Keyed *keyed, const Ticks *times, int n);
 extern int64 keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to);
 
 /*
- * Corrects the table, which knows the rows up to the frontier, for rows written at these event times (sorted); inserted: nothing
- * else happened to the stream. Returns how many rows there are more; adds to changes, unless NULL.
+ * Corrects the table, which knows the rows up to the frontier, for what was written to the stream. Returns how many rows there are
+ * more; adds to changes, unless NULL.
  */
-extern int64 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times,
-						   int n, bool inserted, Ticks frontier, KeyedChanges *changes);
+extern int64 keyed_correct(const ContinuousView *view, const Keyed *keyed, const Written *written,
+						   Ticks frontier, KeyedChanges *changes);
 
 /* "key is one of those of these rows of the table", where its values make an array; for each key by itself. The query has the inputs as columns. */
 extern void keyed_restrict_to_keys(const Keyed *keyed, Query *query, Oid table, HeapTuple *rows,

@@ -411,6 +411,13 @@ note_change(Merge *self, const Row *row)
 }
 
 static void
+note_removal(Merge *self)
+{
+	if (self->changes)
+		self->changes->removed = true;
+}
+
+static void
 insert_row(Merge *self, const Row *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(self->context);
@@ -425,6 +432,7 @@ static void
 delete_row(Merge *self, const Row *row)
 {
 	note_change(self, row);
+	note_removal(self);
 	simple_table_tuple_delete(self->rel, &row->tuple->t_self, GetActiveSnapshot());
 	self->deleted++;
 }
@@ -435,6 +443,7 @@ replace_row(Merge *self, const Row *old, const Row *new)
 {
 	note_change(self, old);
 	note_change(self, new);
+	note_removal(self);
 	ExecStoreHeapTuple(new->tuple, self->new_slot, false);
 	if (!compat_update_row(self->rel, &old->tuple->t_self, self->new_slot, GetActiveSnapshot()))
 		return;

@@ -26,7 +26,8 @@ typedef struct KeyedChanges
 	Ticks *times;
 	int n;
 	int size;
-	bool all; /* or of any */
+	bool all;	  /* or of any */
+	bool removed; /* rows went */
 } KeyedChanges;
 
 /*

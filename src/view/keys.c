@@ -315,7 +315,7 @@ restrict_to_times(Query *query, const Stream *stream, const Ticks *times, int n,
 }
 
 /*
- * FROM given rows instead. False where the query asks for what those don't have: system columns, the row as a whole, columns that are
+ * FROM given rows instead, at the level that reads the stream. False where the query asks for what those don't have: system columns, the row as a whole, columns that are
  * computed when they are read.
  */
 static bool
@@ -430,6 +430,16 @@ keys_of_rows(Query *batch, const Shape *shape, Oid owner, Tuplestorestate *rows,
 		return NIL;
 	tuplestore_rescan(rows);
 	return find_keys(query, tuplestore_environment(rows, columns), owner, key, none);
+}
+
+Tuplestorestate *
+keys_run_on_rows(Query *query, Oid role, Tuplestorestate *rows, TupleDesc columns, TupleDesc *type)
+{
+	if (!read_rows(shape_stream_level(query), columns))
+		return NULL;
+	tuplestore_rescan(rows);
+	*type = ExecCleanTypeFromTL(query->targetList);
+	return run_query(query, tuplestore_environment(rows, columns), role);
 }
 
 /* ---- the restriction ----------------------------------------------------------------------------------- */

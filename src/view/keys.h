@@ -35,6 +35,13 @@ extern List *keys_at(Query *batch, const Shape *shape, Oid owner, const Ticks *t
 extern List *keys_of_rows(Query *batch, const Shape *shape, Oid owner, Tuplestorestate *rows,
 						  TupleDesc columns, bool *none);
 
+/*
+ * What a query over the stream, which is used up, gives for these rows of it instead, run with the rights of role; *type: of what it
+ * gives. NULL: it asks for more than they have.
+ */
+extern Tuplestorestate *keys_run_on_rows(Query *query, Oid role, Tuplestorestate *rows,
+										 TupleDesc columns, TupleDesc *type);
+
 /* With more rows than these, or more keys, all keys are taken to be touched. */
 #define KEYS_MAX_ROWS 1000
 

@@ -104,9 +104,9 @@ materialised_create_table(Oid view, const char *label, List *columns, int fillfa
 }
 
 Oid
-materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum)
+materialised_create(Oid view, const char *label, TupleDesc columns, AttrNumber time_attnum)
 {
-	Oid table = materialised_create_table(view, "rows", materialised_columns(columns), 100);
+	Oid table = materialised_create_table(view, label, materialised_columns(columns), 100);
 
 	materialised_create_index(table, psprintf("btree (c%d)", time_attnum));
 	return table;
@@ -391,8 +391,9 @@ materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *insert
 
 	/* unknown || known would be known */
 	(void) catalog_execute("UPDATE tidemark.frontier SET frontier = $2, rows = rows + $3, "
-						   "corrections = corrections + 1, saved = NULL, logged_to = "
-						   "greatest(logged_to, frontier), "
+						   "corrections = corrections + 1, "
+						   "saved = CASE WHEN $4 = '{}' THEN saved END, "
+						   "logged_to = greatest(logged_to, frontier), "
 						   "late = CASE WHEN late IS NOT NULL AND $4 IS NOT NULL AND frontier = $2 "
 						   "AND cardinality(late || $4) <= $5 THEN late || $4 END "
 						   "WHERE relid = $1",

@@ -11,10 +11,11 @@
 #include "view/shape.h"
 
 /*
- * Makes the table for a view whose rows have these columns (the event time, column time_attnum, may be hidden: the last), owned
- * by the extension's owner and dropped with the view. Returns its OID.
+ * Makes a table for rows of a view, named after it and label, with these columns (the event time, column time_attnum, may be hidden:
+ * the last), owned by the extension's owner and dropped with the view. Returns its OID.
  */
-extern Oid materialised_create(Oid view, TupleDesc columns, AttrNumber time_attnum);
+extern Oid materialised_create(Oid view, const char *label, TupleDesc columns,
+							   AttrNumber time_attnum);
 
 /* The columns c1, c2, ... of a view's table, as ColumnDefs. */
 extern List *materialised_columns(TupleDesc columns);
@@ -66,7 +67,8 @@ extern void materialised_moved(Oid view, Ticks frontier, int64 rows);
 
 /*
  * Likewise: the rows were corrected, because rows were inserted at these event times (sorted), or NULL: because of anything. The
- * frontier may have gone back. What has been saved of the windows' states holds no more.
+ * frontier may have gone back. What has been saved of the windows' states holds no more, unless n
+ * is 0 of rows inserted: they changed nothing here, but may do so together with what others write.
  */
 extern void materialised_corrected(Oid view, Ticks frontier, int64 rows, const Ticks *inserted,
 								   int n);

@@ -200,7 +200,7 @@ make_operator(const ContinuousView *view, const Shape *shape, Query *batch)
 		op->nframes = list_length(op->window->frames);
 		op->keys = palloc0(sizeof(OverKeys *) * op->nframes);
 		op->filenodes = palloc0(sizeof(Oid) * op->nframes);
-		op->tables = view_states(view->relid);
+		op->tables = over_state_tables(view->relid, shape);
 	}
 	MemoryContextSwitchTo(old);
 	view_set_method(view->relid, over_window_view_method(batch, op->window, has_windows, op->why));
@@ -1012,8 +1012,10 @@ catch_up(Step *step, const ContinuousView *view, const Shape *shape, Query *batc
 	int n = -1;
 	bool none;
 
-	if (op->frontier == step->from)
+	if (op->corrections >= 0 && op->frontier == step->from)
 		n = frontier_late_times(view->relid, GetActiveSnapshot(), &times);
+	if (n == 0)
+		return; /* what was written changed nothing */
 	if (n > 0)
 		step->late_keys =
 			keys_at(batch, shape, relation_owner(view->relid), times, n, false, &none);

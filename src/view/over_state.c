@@ -109,6 +109,13 @@ over_state_create(Oid view, const OverWindow *window)
 	return tables;
 }
 
+/* Where windows read rows that the view keeps, the table of these is among the view's tables too. */
+List *
+over_state_tables(Oid view, const Shape *shape)
+{
+	return list_delete_oid(view_states(view), shape->stream.relid);
+}
+
 /* ---- writing ------------------------------------------------------------------------------------ */
 
 typedef struct Writer

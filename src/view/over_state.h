@@ -9,6 +9,9 @@
 /* The tables for the states of a view's frames, in their order; NIL if its functions' states can't be saved. */
 extern List *over_state_create(Oid view, const OverWindow *window);
 
+/* Those of a view, whose windows read the stream of that shape. */
+extern List *over_state_tables(Oid view, const Shape *shape);
+
 /*
  * Writes what has changed of the states of a frame to its table, with the active snapshot. *filenode is the storage that the keys'
  * places are in: the caller keeps it from call to call, InvalidOid at first. False if a state can't be saved.

@@ -12,7 +12,8 @@
  *
  * The event time of a row is the stream's column, passed through unchanged; every level has it
  * even if it is not in its output, because a row comes from one row of its input. A level with GROUP BY makes one row of
- * several: its event time is that of the windows it groups by, which its input's rows are near to (group_window.c). Whatever breaks
+ * several: its event time is that of the windows it groups by, which its input's rows are near to (group_window.c). One that has windows
+ * beside its groups is parted into two levels. Whatever breaks
  * that (LIMIT, joins, set operations), or depends on more than the rows (functions that are not
  * immutable) is refused by name. A query that keeps some rows of each key, DISTINCT and its like, is of another kind: keyed.h. Refusals are texts, not errors, so that CREATE VIEW can ask and go on.
  */
@@ -37,9 +38,11 @@
 #include "view/first_values.h"
 #include "view/frame.h"
 #include "view/group_window.h"
+#include "view/inputs.h"
 #include "view/islands.h"
 #include "view/keyed.h"
 #include "view/shape.h"
+#include "view/slice.h"
 
 static void shape_of_level(Query *query, List *ancestors, Shape *shape);
 
@@ -392,6 +395,8 @@ shape_of_relation(RangeTblEntry *input, Shape *shape)
 {
 	char *name = get_rel_name(input->relid);
 
+	if (OidIsValid(shape->stream.relid) && input->relid == shape->stream.relid)
+		return; /* what counts as the stream */
 	if (!stream_lookup(input->relid, &shape->stream))
 		shape_refuse(
 			shape, psprintf("table \"%s\" is not a stream", name),
@@ -479,6 +484,140 @@ shape_of_groups(Query *query, int depth, Shape *shape)
 	shape->grid = window.grid;
 	lookback_add(&shape->lookback, &window.lookback);
 	lookback_add(&shape->lookahead, &window.lookahead);
+	shape->groups_depth = depth;
+	shape->groups_lookback = shape->lookback;
+	shape->groups_lookahead = shape->lookahead;
+}
+
+/* ---- windows over groups -------------------------------------------------------------------------- */
+
+static bool
+collect_results(Node *node, void *arg)
+{
+	List **results = arg;
+
+	if (node == NULL || inputs_find(*results, node) != 0)
+		return false;
+	if (IsA(node, Aggref) || IsA(node, Var))
+	{
+		(void) inputs_add(results, (Expr *) node);
+		return false;
+	}
+	return expression_tree_walker(node, collect_results, arg);
+}
+
+/* What the groups of a level are made by, and what its expressions are made of. */
+static List *
+results_of_groups(Query *query)
+{
+	List *results = NIL;
+	ListCell *cell;
+
+	foreach (cell, query->groupClause)
+		(void) inputs_add(
+			&results,
+			get_sortgroupclause_tle(lfirst_node(SortGroupClause, cell), query->targetList)->expr);
+	(void) collect_results((Node *) query->targetList, &results);
+	return results;
+}
+
+/* The level without its windows: a row of results for each group. */
+static Query *
+groups_alone(Query *level, List *results)
+{
+	Query *query = inputs_query(copyObject(level), results);
+	ListCell *cell;
+
+	foreach (cell, query->groupClause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Expr *key = get_sortgroupclause_tle(clause, level->targetList)->expr;
+		TargetEntry *entry =
+			list_nth_node(TargetEntry, query->targetList, inputs_find(results, (Node *) key) - 1);
+
+		if (entry->ressortgroupref == 0)
+			entry->ressortgroupref = entry->resno;
+		clause->tleSortGroupRef = entry->ressortgroupref;
+	}
+	query->hasTargetSRFs = expression_returns_set((Node *) results);
+	return query;
+}
+
+/* Does a window refer to the entry? */
+static bool
+is_of_window(const Query *query, const TargetEntry *entry)
+{
+	ListCell *cell;
+	ListCell *item;
+
+	foreach (cell, query->windowClause)
+	{
+		WindowClause *window = lfirst_node(WindowClause, cell);
+
+		foreach (item, list_concat_copy(window->partitionClause, window->orderClause))
+			if (lfirst_node(SortGroupClause, item)->tleSortGroupRef == entry->ressortgroupref)
+				return true;
+	}
+	return false;
+}
+
+/* Windows beside GROUP BY are windows over the groups: the level becomes two. */
+static void
+part_windows_from_groups(Query *query)
+{
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	List *targets = NIL;
+	List *results;
+	ListCell *cell;
+
+	compat_flatten_groups(query);
+	results = results_of_groups(query);
+	query->rtable = list_make1(subquery_entry(groups_alone(query, results), "groups"));
+	reference->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(reference), NULL);
+	compat_forget_permissions(query);
+	compat_ungroup(query);
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk && !is_of_window(query, entry))
+			continue;
+		entry->expr = (Expr *) inputs_read((Node *) entry->expr, results, 1);
+		entry->resno = list_length(targets) + 1;
+		targets = lappend(targets, entry);
+	}
+	query->targetList = targets;
+	query->hasTargetSRFs = expression_returns_set((Node *) targets);
+}
+
+/* Has the level, whose input has a shape, windows beside groups of windows of event time? */
+static bool
+has_windows_beside_groups(Query *query, const Shape *shape)
+{
+	GroupWindow window;
+
+	return query->hasWindowFuncs && level_groups(query) && query->groupingSets == NIL &&
+		   group_window_find(query, &shape->stream, &window);
+}
+
+/* The same of the level at that depth; what is below it gets a level deeper. */
+static void
+shape_of_parted_level(Query *query, int depth, Shape *shape)
+{
+	part_windows_from_groups(query);
+	if (shape->keyed_depth >= 0)
+		shape->keyed_depth++;
+	shape_of_groups(shape_below(query), depth + 1, shape);
+}
+
+/* Are the windows above the groups such that look back, and not ahead? */
+static bool
+looks_back_over_groups(const Shape *shape)
+{
+	return shape->groups_depth > 0 &&
+		   memcmp(&shape->lookahead, &shape->groups_lookahead, sizeof(Lookback)) == 0 &&
+		   memcmp(&shape->lookback, &shape->groups_lookback, sizeof(Lookback)) != 0;
 }
 
 static void
@@ -493,6 +632,8 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 	if (shape->refusal)
 		return;
 	query->cteList = NIL; /* what was referenced has been put in place */
+	if (has_windows_beside_groups(query, shape))
+		shape_of_parted_level(query, list_length(ancestors), shape);
 	keyed = keyed_is_level(query, ancestors, &shape->stream);
 	if (keyed && shape->keyed_depth >= 0)
 		refuse_keyed_levels(shape);
@@ -507,11 +648,22 @@ shape_of_level(Query *query, List *ancestors, Shape *shape)
 void
 shape_of_query(Query *query, Shape *shape)
 {
+	Stream unknown = {0};
+
+	shape_over(query, &unknown, shape);
+}
+
+void
+shape_over(Query *query, const Stream *stream, Shape *shape)
+{
 	memset(shape, 0, sizeof(*shape));
-	shape->keyed_depth = -1;
+	shape->keyed_depth = shape->groups_depth = -1;
+	shape->stream = *stream;
 	shape_of_level(query, NIL, shape);
 	if (shape->refusal)
 		return;
+	if (!looks_back_over_groups(shape))
+		shape->groups_depth = -1;
 	refuse_mutable_functions(query, shape);
 	faults_refuse(query, shape);
 	if (query_tree_walker(query, find_system_column, NULL, 0))

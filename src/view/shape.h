@@ -21,6 +21,13 @@ typedef struct Shape
 	bool
 		keyed_groups; /* it does so by GROUP BY without a window: what it keeps are states of aggregates */
 
+	/*
+	 * The topmost level that groups by windows, if there are window functions above it that look back and none that look
+	 * ahead: computed in layers (layers.h). -1: none. And what there is up to that level.
+	 */
+	int groups_depth;
+	Lookback groups_lookback;
+	Lookback groups_lookahead;
 	bool
 		completed; /* its query was changed so that nothing is left open of first values of groups (first_values.h) */
 
@@ -30,11 +37,14 @@ typedef struct Shape
 } Shape;
 
 /*
- * The shape of a view's query, which is changed in ways that keep its result: CTEs become subqueries, and an order that SQL
- * leaves open is completed where it decides which rows are kept (keyed.h). Works on the analysed and rewritten tree; raises no error for what it
+ * The shape of a view's query, which is changed in ways that keep its result: CTEs become subqueries, window functions beside GROUP BY
+ * such over a subquery, and an order that SQL leaves open is completed where it decides which rows are kept (keyed.h). Works on the analysed and rewritten tree; raises no error for what it
  * can't maintain: see refusal.
  */
 extern void shape_of_query(Query *query, Shape *shape);
+
+/* The same of a query over a table that counts as a stream, though it is none. */
+extern void shape_over(Query *query, const Stream *stream, Shape *shape);
 
 /* Says why the query can't be maintained, if nothing has been said before. */
 extern void shape_refuse(Shape *shape, char *refusal, char *hint);

@@ -32,7 +32,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_maintain.h"
-#include "view/keyed_windows.h"
+#include "view/layers.h"
 #include "view/materialised.h"
 #include "view/over_operator.h"
 #include "view/slice.h"
@@ -156,6 +156,8 @@ typedef struct Step
 
 	Shape shape;
 	Query *batch;
+	const Layers *
+		layers; /* of a view in layers; shape and batch are the upper one's then; NULL: it has none */
 	bool incremental;
 } Step;
 
@@ -197,6 +199,12 @@ prepare_step(Step *step)
 	step->batch = slice_batch_query(step->relid, &step->shape, &access);
 	shape_require(&step->shape, get_rel_name(step->relid));
 	define_require_access(step->relid, access);
+	if (layers_has(&step->shape))
+	{
+		step->layers = layers_of(&step->view, &step->shape, step->batch);
+		step->shape = step->layers->shape;
+		step->batch = step->layers->batch;
+	}
 	step->incremental = !step->shape.keyed &&
 						over_operator_can(&step->view, &step->shape, step->batch);
 }
@@ -211,27 +219,57 @@ to_window(const Step *step)
 	return Min(Max(step->to, first), step->target);
 }
 
+/* The view's own rows up to step->to, or a bit less, which is then set; returns how many. */
+static uint64
+append_rows(Step *step, const SharedSlices *slices)
+{
+	Ticks from = step->frontier.frontier;
+	uint64 rows;
+
+	if (step->shape.keyed)
+		rows = keyed_append(&step->view, step->shape.keyed, ticks_plus(from, 1), step->to);
+	else if (!over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
+								   &step->to, &rows))
+	{
+		rows = materialised_append(&step->view, &step->shape, step->batch, ticks_plus(from, 1),
+								   step->to);
+		step->moved = grid_end(&step->shape.grid, step->shape.stream.time_type, step->to);
+		return rows;
+	}
+	step->moved = step->to;
+	return rows;
+}
+
+/*
+ * The same of a view in layers: the lower one's rows are taken in first, and seen. The frontier goes no further than these are known,
+ * on a grid or not.
+ */
+static uint64
+append_layers(Step *step)
+{
+	uint64 rows;
+	Ticks to = step->to;
+
+	if (layers_reach(step->layers, to) == to)
+		to = step->to = grid_end(&step->shape.grid, step->shape.stream.time_type, to);
+	layers_take_in(step->layers, step->frontier.frontier, to);
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	rows = append_rows(step, NULL);
+	PopActiveSnapshot();
+	if (step->to < to)
+		layers_take_back(step->layers, step->to);
+	step->moved = step->to;
+	return rows;
+}
+
 /* slices: what it shares with other views, or NULL. */
 static void
 run_step(Step *step, const Move *move, const SharedSlices *slices)
 {
 	Ticks from = step->frontier.frontier;
-	uint64 rows;
+	uint64 rows = step->layers ? append_layers(step) : append_rows(step, slices);
 
-	step->moved = step->to;
-	if (step->shape.keyed && step->shape.keyed->under_windows)
-		rows = keyed_windows_append(&step->view, &step->shape, from, step->to);
-	else if (step->shape.keyed)
-		rows = keyed_append(&step->view, step->shape.keyed, ticks_plus(from, 1), step->to);
-	else if (over_operator_append(&step->view, &step->shape, step->batch, &step->frontier, slices,
-								  &step->to, &rows))
-		step->moved = step->to;
-	else
-	{
-		rows = materialised_append(&step->view, &step->shape, step->batch, ticks_plus(from, 1),
-								   step->to);
-		step->moved = grid_end(&step->shape.grid, step->shape.stream.time_type, step->to);
-	}
 	change_log_appended(&step->view, &step->frontier, step->shape.stream.time_type, step->moved);
 	materialised_moved(step->relid, step->moved, rows);
 	if (from == TICKS_MIN)
@@ -506,7 +544,7 @@ prepare_steps(const List *views, const Move *move, ViewGroup *group)
 		if (find_view(step) && step->view.current && find_step(step, move) &&
 			step->frontier.frontier == group->from && step->target == group->target &&
 			try_part(prepare_part, step, move, NULL, group) && step->incremental &&
-			over_operator_ready(&step->view, &step->frontier))
+			step->layers == NULL && over_operator_ready(&step->view, &step->frontier))
 			steps = lappend(steps, step);
 	}
 	return steps;

@@ -46,6 +46,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+#include "view/over_state.h"
 #include "view/over_window.h"
 #include "view/slice.h"
 #include "view/tail.h"
@@ -69,12 +70,15 @@ enum event_column
 typedef struct Replay
 {
 	const ContinuousView *view;
+	const Layers *layers; /* the stream is the lower one; NULL: it is one */
 	OverWindow *window;
 	Expr *until;	 /* the reader wants no rows after that; NULL: no bound */
 	List *states;	 /* OIDs of the tables of saved states, a frame each */
 	Bitmapset *used; /* numbers of the functions whose results are used */
 	int64
 		reach; /* ticks from the saved states to the newest row with which it isn't worth it any more */
+	CommonTableExpr *newest;   /* the newest row; NULL: nobody asks */
+	CommonTableExpr *new_rows; /* of the lower layer; NULL: not found once for all */
 	int ninputs;
 	int nsaved; /* columns for saved states */
 } Replay;
@@ -102,10 +106,20 @@ add_end(Query *query, const ContinuousView *view, const Stream *stream, Expr *un
 				  slice_condition(operator, tail_start(view, stream->time_type, &none), until));
 }
 
+/* Puts that in the place of the stream in a query over it. */
+static Query *
+read_instead(Query *query, RangeTblEntry *rows)
+{
+	Query *level = shape_stream_level(query);
+
+	lfirst(list_nth_cell(level->rtable, shape_input(level) - 1)) = rows;
+	return query;
+}
+
 /* The batch query on the slice of the tail; empty where the other way is gone (NULL: there is none). */
 static Query *
-slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *until,
-	  const Replay *other)
+slice(Query *batch, const ContinuousView *view, const Shape *shape, const Layers *layers,
+	  const Expr *until, const Replay *other)
 {
 	Oid type = shape->stream.time_type;
 	Lookback none = {0};
@@ -121,6 +135,8 @@ slice(Query *batch, const ContinuousView *view, const Shape *shape, const Expr *
 	if (!has_lookahead(shape))
 		bounds.input_to = (Expr *) until;
 	query = slice_query(batch, shape, &bounds, false, NULL);
+	if (layers)
+		(void) read_instead(query, layers_rows(layers, layers_new_rows(layers)));
 	if (other)
 		add_condition(query,
 					  makeBoolExpr(NOT_EXPR, list_make1(tail_is_replayed(view, other->reach)), -1));
@@ -210,6 +226,83 @@ add_saved_nulls(const Replay *replay, Query *query, int from)
 				   psprintf("saved%d", i + 1));
 }
 
+/* How many levels there are from that of the windows down to the stream. */
+static int
+count_levels(const OverWindow *window)
+{
+	Query *query = over_window_level(window);
+	int n = 1;
+	RangeTblEntry *input;
+
+	while ((input = rt_fetch(shape_input(query), query->rtable))->rtekind == RTE_SUBQUERY)
+	{
+		query = input->subquery;
+		n++;
+	}
+	return n;
+}
+
+/* A WITH query, that many levels below the query that has it. */
+static RangeTblEntry *
+with_entry(const CommonTableExpr *with, int levels)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+	entry->rtekind = RTE_CTE;
+	entry->ctename = with->ctename;
+	entry->ctelevelsup = levels;
+	entry->coltypes = with->ctecoltypes;
+	entry->coltypmods = with->ctecoltypmods;
+	entry->colcollations = with->ctecolcollations;
+	entry->eref = makeAlias(with->ctename, with->ctecolnames);
+	entry->inFromCl = true;
+	return entry;
+}
+
+/* The query as a WITH query that is run once. */
+static CommonTableExpr *
+make_with(char *name, Query *query, int references)
+{
+	CommonTableExpr *with = makeNode(CommonTableExpr);
+	ListCell *cell;
+
+	with->ctename = name;
+	with->ctematerialized = CTEMaterializeAlways;
+	with->ctequery = (Node *) query;
+	with->location = -1;
+	with->cterefcount = references;
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *column = lfirst_node(TargetEntry, cell);
+		Node *expression = (Node *) column->expr;
+
+		if (column->resjunk)
+			continue;
+		with->ctecolnames = lappend(with->ctecolnames, makeString(column->resname));
+		with->ctecoltypes = lappend_oid(with->ctecoltypes, exprType(expression));
+		with->ctecoltypmods = lappend_int(with->ctecoltypmods, exprTypmod(expression));
+		with->ctecolcollations = lappend_oid(with->ctecolcollations, exprCollation(expression));
+	}
+	return with;
+}
+
+/* A query over a lower layer, that many levels below replayed_events, sees its new rows, too. */
+static Query *
+with_new_rows(const Replay *replay, Query *inputs, int levels)
+{
+	const Layers *layers = replay->layers;
+	Query *new;
+
+	if (layers == NULL)
+		return inputs;
+	if (replay->new_rows == NULL)
+		return read_instead(inputs, layers_rows(layers, layers_new_rows(layers)));
+	/* below the last level of the inputs: the union, and the new rows' part of it */
+	new = select_from(with_entry(replay->new_rows, levels + count_levels(replay->window) + 1),
+					  castNode(Query, replay->new_rows->ctequery));
+	return read_instead(inputs, layers_rows(layers, new));
+}
+
 /* Rows of the stream as events of this kind, from a query that gives the inputs. */
 static Query *
 row_events(const Replay *replay, Query *inputs, int64 delay, int32 op)
@@ -238,10 +331,15 @@ enter_events(const Replay *replay)
 	Expr *from =
 		tail_replay_start(replay->view, replay->window->stream.time_type, 0, replay->reach);
 
-	return row_events(replay, over_window_input(replay->window, NULL, from, replay->until), 0, 0);
+	Query *inputs = over_window_input(replay->window, NULL, from, replay->until);
+
+	/* all_events, row_events, the inputs */
+	return row_events(replay, with_new_rows(replay, inputs, 3), 0, 0);
 }
 
-/* SELECT coalesce(max(t), end) FROM inputs WHERE t >= end, as the catalogue knows it: no row leaves a window later than that. */
+/*
+ * SELECT coalesce(max(t), end) FROM inputs WHERE t >= end, as the catalogue knows it: no row leaves a window later than that.
+ */
 static Query *
 newest_query(const Replay *replay)
 {
@@ -253,30 +351,14 @@ newest_query(const Replay *replay)
 	Expr *time = input_variable(linitial(replay->window->inputs), OVER_TIME_COLUMN);
 	CoalesceExpr *newest = makeNode(CoalesceExpr);
 
+	if (replay->layers)
+		(void) read_instead(inputs, layers_newest(replay->layers));
 	newest->coalescetype = type;
 	newest->args = list_make2(builtin_aggregate("max", type, time), end);
 	newest->location = -1;
 	add_target(query, &newest->xpr, NEWEST);
 	query->hasAggs = true;
 	return query;
-}
-
-/* The same as a WITH query, for all frames. */
-static CommonTableExpr *
-newest_with(const Replay *replay, int references)
-{
-	CommonTableExpr *with = makeNode(CommonTableExpr);
-
-	with->ctename = NEWEST;
-	with->ctematerialized = CTEMaterializeAlways;
-	with->ctequery = (Node *) newest_query(replay);
-	with->location = -1;
-	with->cterefcount = references;
-	with->ctecolnames = list_make1(makeString(NEWEST));
-	with->ctecoltypes = list_make1_oid(replay->window->stream.time_type);
-	with->ctecoltypmods = list_make1_int(-1);
-	with->ctecolcollations = list_make1_oid(InvalidOid);
-	return with;
 }
 
 /* The time, or until when the reader wants rows, if that is before. */
@@ -301,40 +383,15 @@ not_after(Expr *time, Expr *until)
 static Expr *
 left_until(const Replay *replay, int64 length, int levels)
 {
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
 	SubLink *link = makeNode(SubLink);
-	Oid type = replay->window->stream.time_type;
-	Query *query;
+	Query *query = select_nothing_from(with_entry(replay->newest, levels));
+	Expr *newest = (Expr *) makeVar(1, 1, replay->window->stream.time_type, -1, InvalidOid, 0);
 
-	entry->rtekind = RTE_CTE;
-	entry->ctename = NEWEST;
-	entry->ctelevelsup = levels;
-	entry->coltypes = list_make1_oid(type);
-	entry->coltypmods = list_make1_int(-1);
-	entry->colcollations = list_make1_oid(InvalidOid);
-	entry->eref = makeAlias(NEWEST, list_make1(makeString(NEWEST)));
-	entry->inFromCl = true;
-	query = select_nothing_from(entry);
-	add_target(
-		query,
-		tail_before(not_after((Expr *) makeVar(1, 1, type, -1, InvalidOid, 0), replay->until),
-					length),
-		"until");
+	add_target(query, tail_before(not_after(newest, replay->until), length), "until");
 	link->subLinkType = EXPR_SUBLINK;
 	link->subselect = (Node *) query;
 	link->location = -1;
 	return (Expr *) link;
-}
-
-/* How many levels there are from that of the windows down to the stream. */
-static int
-count_levels(const OverWindow *window)
-{
-	int n = 0;
-
-	for (Query *level = over_window_level(window); level != NULL; level = shape_below(level))
-		n++;
-	return n;
 }
 
 /*
@@ -354,7 +411,7 @@ frame_events(const Replay *replay, const OverFrame *frame, int64 distance, int32
 		to = left_until(replay, distance, 3 + count_levels(replay->window));
 	inputs = over_window_input(replay->window, frame->columns, from, to);
 	shape_stream_level(inputs)->hasSubLinks = to != NULL; /* in that condition */
-	return row_events(replay, inputs, distance, op);
+	return row_events(replay, with_new_rows(replay, inputs, 3), distance, op);
 }
 
 /* The place of this input among the frame's keys, from 1; 0: it is none. */
@@ -414,8 +471,10 @@ entering_keys(const Replay *replay, const OverFrame *frame)
 
 	foreach (cell, frame->keys)
 		columns = bms_add_member(columns, ((OverKey *) lfirst(cell))->column);
-	query = select_nothing_from(
-		subquery_entry(over_window_input(replay->window, columns, from, replay->until), "inputs"));
+	/* all_events, state_events, this query, the inputs */
+	query = select_nothing_from(subquery_entry(
+		with_new_rows(replay, over_window_input(replay->window, columns, from, replay->until), 4),
+		"inputs"));
 	foreach (cell, frame->keys)
 	{
 		AttrNumber column = ((OverKey *) lfirst(cell))->column;
@@ -710,8 +769,10 @@ replayed_events(const Replay *replay)
 	for (int i = 0; i < replay->window->nfunctions; i++)
 		add_target(query, results[i], psprintf("r%d", i + 1));
 	query->hasWindowFuncs = true;
-	if (count_behind(replay) > 0)
-		query->cteList = list_make1(newest_with(replay, count_behind(replay)));
+	if (replay->newest)
+		query->cteList = lappend(query->cteList, replay->newest);
+	if (replay->new_rows)
+		query->cteList = lappend(query->cteList, replay->new_rows);
 	return query;
 }
 
@@ -780,6 +841,34 @@ replay_reach(const Replay *replay, const Lookback *lookback)
 	return lookback_ticks(replay->window->stream.time_type, lookback) / behind;
 }
 
+/* How many parts of the events are of rows. */
+static int
+count_parts(const Replay *replay)
+{
+	int n = 1;
+	ListCell *cell;
+
+	foreach (cell, replay->window->frames)
+	{
+		OverFrame *frame = lfirst(cell);
+
+		if (count_used(replay, frame) > 0)
+			n += (frame->end != 0) + !frame->unbounded;
+	}
+	return n;
+}
+
+/* What is found once for all parts. */
+static void
+prepare_with(Replay *replay)
+{
+	if (count_behind(replay) > 0)
+		replay->newest = make_with(NEWEST, newest_query(replay), count_behind(replay));
+	if (replay->layers && layers_new_rows_are_dear(replay->layers))
+		replay->new_rows =
+			make_with("new_rows", layers_new_rows(replay->layers), count_parts(replay));
+}
+
 /* Can the tail come from saved states? lookback: of what the reader asks for. */
 static bool
 prepare_replay(Replay *replay, Query *batch, const Shape *shape, const Demand *demand,
@@ -790,7 +879,7 @@ prepare_replay(Replay *replay, Query *batch, const Shape *shape, const Demand *d
 	const char *why;
 
 	replay->until = demand->until;
-	replay->states = view_states(replay->view->relid);
+	replay->states = over_state_tables(replay->view->relid, shape);
 	if (replay->states == NIL)
 		return false;
 	replay->window = over_window_analyse(batch, shape, &has_windows, &why);
@@ -803,6 +892,7 @@ prepare_replay(Replay *replay, Query *batch, const Shape *shape, const Demand *d
 	replay->ninputs = list_length(replay->window->inputs);
 	replay->nsaved = most_used(replay);
 	replay->reach = replay_reach(replay, lookback);
+	prepare_with(replay);
 	return true;
 }
 
@@ -820,29 +910,39 @@ replay_query(const Replay *replay, int ncolumns)
 
 /* ---- both --------------------------------------------------------------------------------------------------- */
 
+/* The shape of the batch query with fewer columns. */
+static Shape
+pruned_shape(Query *pruned, const Shape *shape)
+{
+	Shape needed;
+
+	shape_over(pruned, &shape->stream, &needed);
+	if (needed.refusal)
+		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
+	/* what is left keeps rows by key; but the slice has to be told which by all before */
+	return needed.keyed ? *shape : needed;
+}
+
 List *
-tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const Demand *demand)
+tail_queries(Query *batch, const ContinuousView *view, const Shape *shape, const Layers *layers,
+			 const Demand *demand)
 {
 	List *parts = NIL;
 	Query *pruned = copyObject(batch);
-	Replay replay = {.view = view};
+	Replay replay = {.view = view, .layers = layers};
 	int ncolumns = ExecCleanTargetListLength(batch->targetList);
 	bool replays;
 	Shape needed;
 	ListCell *cell;
 
 	columns_prune(pruned, demand->columns);
-	shape_of_query(pruned, &needed);
-	if (needed.refusal)
-		elog(ERROR, "a query with fewer columns is not sliceable: %s", needed.refusal);
-	if (needed.keyed)
-		needed =
-			*shape; /* what is left keeps rows by key; but the slice has to be told which by all before */
+	needed = pruned_shape(pruned, shape);
 	replays = shape_has_windows(pruned) &&
 			  prepare_replay(&replay, batch, shape, demand, &needed.lookback);
 	if (replays)
 		parts = lappend(parts, replay_query(&replay, ncolumns));
-	parts = lappend(parts, slice(pruned, view, &needed, demand->until, replays ? &replay : NULL));
+	parts = lappend(parts,
+					slice(pruned, view, &needed, layers, demand->until, replays ? &replay : NULL));
 	foreach (cell, parts)
 		if (demand->until)
 			add_end(lfirst_node(Query, cell), view, &shape->stream, demand->until);
