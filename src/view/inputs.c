@@ -85,6 +85,20 @@ inputs_add_columns(List **inputs, Node *expression)
 	(void) add_columns(expression, inputs);
 }
 
+void
+inputs_add_output(List **inputs, const List *targets)
+{
+	ListCell *cell;
+
+	foreach (cell, targets)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk)
+			inputs_add_columns(inputs, (Node *) entry->expr);
+	}
+}
+
 Query *
 inputs_query(Query *level, const List *inputs)
 {

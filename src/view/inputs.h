@@ -18,6 +18,9 @@ extern AttrNumber inputs_add_argument(List **inputs, Expr *argument, Expr *filte
 /* Adds the columns of FROM that the expression needs besides the inputs, and outside of window functions. */
 extern void inputs_add_columns(List **inputs, Node *expression);
 
+/* The same of all that a level outputs. */
+extern void inputs_add_output(List **inputs, const List *targets);
+
 /* The inputs as a query: FROM and WHERE are the level's, which is used up. */
 extern Query *inputs_query(Query *level, const List *inputs);
 

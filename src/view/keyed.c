@@ -317,21 +317,6 @@ analyse_groups(Keyed *keyed, Query *level, Shape *shape)
 		keyed_sessions_cut(keyed, level, shape);
 }
 
-/* The columns that the level's output is made of besides keys and order. */
-static void
-add_passing_columns(Keyed *keyed, Query *level)
-{
-	ListCell *cell;
-
-	foreach (cell, level->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (!entry->resjunk)
-			inputs_add_columns(&keyed->inputs, (Node *) entry->expr);
-	}
-}
-
 static void
 refuse_untyped_inputs(const Keyed *keyed, Shape *shape)
 {
@@ -377,7 +362,7 @@ keyed_analyse(Query *query, int depth, Shape *shape)
 		analyse_ranks(keyed, level, call, ancestors_of(query, depth), shape);
 	}
 	if (!keyed->groups)
-		add_passing_columns(keyed, level);
+		inputs_add_output(&keyed->inputs, level->targetList);
 	refuse_untyped_inputs(keyed, shape);
 	if (shape->refusal)
 		return NULL;

@@ -477,21 +477,6 @@ collect_functions(Node *node, void *arg)
 
 /* ---- what passes by the windows ------------------------------------------------------------------- */
 
-/* The columns of what the windows' level reads that stand outside of window functions become inputs. */
-static void
-add_passing_columns(OverWindow *window, Query *level)
-{
-	ListCell *cell;
-
-	foreach (cell, level->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (!entry->resjunk)
-			inputs_add_columns(&window->inputs, (Node *) entry->expr);
-	}
-}
-
 /* A record's columns are known to who made it only: it can't be kept. */
 static bool
 inputs_have_types(const OverWindow *window, const char **why)
@@ -522,7 +507,7 @@ over_window_analyse(Query *batch, const Shape *shape, bool *has_windows, const c
 		elog(ERROR, "a level without event time");
 	if (expression_tree_walker((Node *) context.level->targetList, collect_functions, &context))
 		return NULL;
-	add_passing_columns(window, context.level);
+	inputs_add_output(&window->inputs, context.level->targetList);
 	return inputs_have_types(window, why) ? window : NULL;
 }
 
