@@ -23,6 +23,7 @@
 #include "tidemark.h"
 
 #include "access/relation.h"
+#include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -132,6 +133,24 @@ change_log_drop(Oid relid)
 		return;
 	set_changes(relid, InvalidOid);
 	materialised_drop_tables(list_make1_oid(view.changes));
+}
+
+/*
+ * After rows have been logged. PostgreSQL forgets in a crash which numbers of a sequence were given out where wal_level is minimal and one
+ * transaction has made the sequence and used it: it doesn't write ahead what comes after that. Unless it has been set.
+ */
+static void
+secure_numbers(const ContinuousView *view)
+{
+	char *table = quote_qualified_identifier(TIDEMARK_DATA_SCHEMA, get_rel_name(view->changes));
+
+	if (XLogIsNeeded())
+		return;
+	(void) catalog_execute(
+		psprintf("SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence(%s, 'seq'), "
+				 "pg_catalog.max(seq)) FROM %s",
+				 quote_literal_cstr(table), table),
+		0, NULL, NULL, NULL);
 }
 
 /* ---- what is compared -------------------------------------------------------------------------- */
@@ -264,6 +283,7 @@ change_log_end(const ContinuousView *view, Tuplestorestate *gone, Oid time_type,
 		SPI_OK_INSERT)
 		elog(ERROR, "could not log the corrections of a view: %s", sql);
 	catalog_end(session);
+	secure_numbers(view);
 	tuplestore_end(gone);
 	worker_wake_followers_at_commit();
 }
@@ -286,6 +306,7 @@ log_rows(const ContinuousView *view, TupleDesc columns, Tuplestorestate *gone,
 	if (SPI_execute(sql, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not log the changes of a view: %s", sql);
 	catalog_end(session);
+	secure_numbers(view);
 	worker_wake_followers_at_commit();
 }
 
@@ -327,6 +348,7 @@ change_log_truncated(const ContinuousView *view)
 				 quote_identifier(get_rel_name(view->changes)), columns, columns,
 				 TIDEMARK_DATA_SCHEMA, quote_identifier(get_rel_name(view->mat))),
 		0, NULL, NULL, NULL);
+	secure_numbers(view);
 	worker_wake_followers_at_commit();
 }
 
