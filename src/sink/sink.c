@@ -34,8 +34,15 @@
 #include "kafka/option.h"
 #include "sink/sink.h"
 
-/* A portion: a transaction of the target's costs some milliseconds. */
-#define PORTION_ROWS 50000
+/*
+ * A portion is as many rows as are sent in about a second: a transaction of the target's costs some ten milliseconds, and must not last
+ * for a minute. The first one is a guess.
+ */
+#define PORTION_US USECS_PER_SEC
+#define FIRST_PORTION_ROWS 50000
+#define LEAST_PORTION_ROWS 1000
+#define MOST_PORTION_ROWS 1000000
+#define PORTION_GROWTH 4
 
 /* A position that doesn't change is committed anew that often: brokers forget old ones (after a week, mostly). */
 #define COMMIT_AGAIN_US (3600 * USECS_PER_SEC)
@@ -281,7 +288,9 @@ read_portion(Sending *sending)
 		sink->feed.corrected_to = sink->announced_before;
 	}
 	note_complete(sink);
-	more = feed_read(&sink->feed, &sending->next->feed, PORTION_ROWS, receive, sending);
+	if (sink->portion_rows == 0)
+		sink->portion_rows = FIRST_PORTION_ROWS;
+	more = feed_read(&sink->feed, &sending->next->feed, sink->portion_rows, receive, sending);
 	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
 	return more;
@@ -295,12 +304,24 @@ is_worth_a_commit(const Sink *sink, const SinkPosition *next)
 		   (next->commits > 0 && GetCurrentTimestamp() - sink->committed_at > COMMIT_AGAIN_US);
 }
 
+/* A whole portion took from `begun` until now. */
+static void
+set_portion(Sink *sink, TimestampTz begun)
+{
+	int64 us = Max(GetCurrentTimestamp() - begun, 1);
+	int64 in_time = (double) sink->portion_rows * PORTION_US / us;
+
+	in_time = Min(in_time, sink->portion_rows * PORTION_GROWTH);
+	sink->portion_rows = Max(LEAST_PORTION_ROWS, Min(in_time, MOST_PORTION_ROWS));
+}
+
 SinkProgress
 sink_send(Sink *sink)
 {
 	SinkPosition next = sink->position;
 	Sending sending = {.sink = sink, .next = &next};
 	SinkProgress progress = {0};
+	TimestampTz begun = GetCurrentTimestamp();
 
 	if (sink->target->read_position == NULL)
 		sink_announce(sink);
@@ -317,6 +338,8 @@ sink_send(Sink *sink)
 		progress.records = next.records - sink->position.records;
 		sink->committed_at = GetCurrentTimestamp();
 	}
+	if (progress.more)
+		set_portion(sink, begun);
 	sink->position = next;
 	return progress;
 }
