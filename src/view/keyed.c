@@ -458,6 +458,28 @@ keyed_equal(const KeyedColumn *key, Expr *left, Expr *right)
 	return &equal->xpr;
 }
 
+SortGroupClause *
+keyed_sort_clause(const Query *query, const KeyedColumn *column)
+{
+	SortGroupClause *clause =
+		sort_clause(list_nth_node(TargetEntry, query->targetList, column->column - 1),
+					column->equality, column->ordering);
+
+	clause->nulls_first = column->nulls_first;
+	return clause;
+}
+
+List *
+keyed_sort_clauses(const Query *query, const List *columns)
+{
+	List *clauses = NIL;
+	ListCell *cell;
+
+	foreach (cell, columns)
+		clauses = lappend(clauses, keyed_sort_clause(query, lfirst(cell)));
+	return clauses;
+}
+
 static bool
 is_nullable(Query *level, Node *expression)
 {
