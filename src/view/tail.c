@@ -180,19 +180,25 @@ count_used(const Replay *replay, const OverFrame *frame)
 	return n;
 }
 
-/* How many kinds of events lie behind the rows that enter, and so end with the newest of them. */
+/*
+ * Of how many kinds events are that move rows in and out of frames, other than the rows that enter; how many of these kinds lie behind those rows,
+ * and so end with the newest of them.
+ */
 static int
-count_behind(const Replay *replay)
+count_moving(const Replay *replay, int *behind)
 {
 	int n = 0;
 	ListCell *cell;
 
+	*behind = 0;
 	foreach (cell, replay->window->frames)
 	{
 		OverFrame *frame = lfirst(cell);
 
-		if (count_used(replay, frame) > 0)
-			n += (!frame->unbounded && frame->length >= 0) + (frame->end < 0);
+		if (count_used(replay, frame) == 0)
+			continue;
+		n += (frame->end != 0) + !frame->unbounded;
+		*behind += (frame->end < 0) + (!frame->unbounded && frame->length >= 0);
 	}
 	return n;
 }
@@ -832,41 +838,25 @@ most_used(const Replay *replay)
  * once, and the lookback.
  */
 static int64
-replay_reach(const Replay *replay, const Lookback *lookback)
+replay_reach(const Replay *replay, const Lookback *lookback, int behind)
 {
-	int behind = count_behind(replay);
-
 	if (behind == 0 || lookback_is_unbounded(lookback))
 		return TICKS_MAX;
 	return lookback_ticks(replay->window->stream.time_type, lookback) / behind;
 }
 
-/* How many parts of the events are of rows. */
-static int
-count_parts(const Replay *replay)
-{
-	int n = 1;
-	ListCell *cell;
-
-	foreach (cell, replay->window->frames)
-	{
-		OverFrame *frame = lfirst(cell);
-
-		if (count_used(replay, frame) > 0)
-			n += (frame->end != 0) + !frame->unbounded;
-	}
-	return n;
-}
-
-/* What is found once for all parts. */
+/* How far it is worth it, and what is found once for all parts of the events: those that move, and the rows that enter. */
 static void
-prepare_with(Replay *replay)
+plan_parts(Replay *replay, const Lookback *lookback)
 {
-	if (count_behind(replay) > 0)
-		replay->newest = make_with(NEWEST, newest_query(replay), count_behind(replay));
+	int behind;
+	int moving = count_moving(replay, &behind);
+
+	replay->reach = replay_reach(replay, lookback, behind);
+	if (behind > 0)
+		replay->newest = make_with(NEWEST, newest_query(replay), behind);
 	if (replay->layers && layers_new_rows_are_dear(replay->layers))
-		replay->new_rows =
-			make_with("new_rows", layers_new_rows(replay->layers), count_parts(replay));
+		replay->new_rows = make_with("new_rows", layers_new_rows(replay->layers), moving + 1);
 }
 
 /* Can the tail come from saved states? lookback: of what the reader asks for. */
@@ -891,8 +881,7 @@ prepare_replay(Replay *replay, Query *batch, const Shape *shape, const Demand *d
 	replay->used = context.used;
 	replay->ninputs = list_length(replay->window->inputs);
 	replay->nsaved = most_used(replay);
-	replay->reach = replay_reach(replay, lookback);
-	prepare_with(replay);
+	plan_parts(replay, lookback);
 	return true;
 }
 
