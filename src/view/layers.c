@@ -297,3 +297,12 @@ layers_newest(const Layers *layers)
 	return layers->keyed ? subquery_entry(keyed_input(layers->keyed, NULL, NULL), "newest")
 						 : newest_of_groups(layers);
 }
+
+Query *
+layers_read(Query *query, RangeTblEntry *rows)
+{
+	Query *level = shape_stream_level(query);
+
+	lfirst(list_nth_cell(level->rtable, shape_input(level) - 1)) = rows;
+	return query;
+}
