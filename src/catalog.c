@@ -19,6 +19,7 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_type.h"
@@ -589,13 +590,31 @@ role_end(RoleSession session)
 	SetUserIdAndSecContext(session.userid, session.sec_context);
 }
 
+/*
+ * DROP EXTENSION locks the extension, then its tables and what depends on them in an order of its own. A worker that held some of these and
+ * wanted another would deadlock with it; so it locks the extension first, too. While it waits, the extension can be dropped and made anew.
+ */
+void
+catalog_start_transaction(void)
+{
+	Oid locked = InvalidOid;
+	Oid extension;
+
+	StartTransactionCommand();
+	while ((extension = get_extension_oid("tidemark", true)) != locked && OidIsValid(extension))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		locked = extension;
+	}
+}
+
 static MemoryContext transaction_caller;
 
 void
 catalog_begin_transaction(void)
 {
 	transaction_caller = CurrentMemoryContext;
-	StartTransactionCommand();
+	catalog_start_transaction();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 }

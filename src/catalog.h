@@ -155,6 +155,12 @@ typedef struct RoleSession
 extern RoleSession role_begin(Oid role);
 extern void role_end(RoleSession session);
 
+/*
+ * Starts a worker's transaction, in which our tables can be opened: it waits for a DROP EXTENSION, and one waits for it, before either has
+ * locked anything else. Whoever can't wait, or opens none of them, does without.
+ */
+extern void catalog_start_transaction(void);
+
 /* A worker's transaction over the catalogue, with a snapshot and SPI; it ends in the memory context that it began in. */
 extern void catalog_begin_transaction(void);
 extern void catalog_end_transaction(void);

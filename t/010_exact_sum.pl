@@ -9,6 +9,7 @@ use IPC::Run qw(run);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TidemarkServer;
 
 # A run's seed is printed, and can be given: TIDEMARK_TEST_SEED=0.123.
 my $seed = $ENV{TIDEMARK_TEST_SEED} // sprintf('%.6f', rand());
@@ -197,7 +198,7 @@ foreach my $step (
 	my $bits = q{COPY (SELECT i, encode(float8send(sum), 'hex'), encode(float8send(avg), 'hex') FROM sums ORDER BY i::text COLLATE "C") TO STDOUT};
 
 	$node->safe_psql('postgres', $statement);
-	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('sums')});
+	wait_maintained($node, 'sums');
 	my $maintained = $node->safe_psql('postgres', $bits);
 	ok($node->safe_psql('postgres', "SET tidemark.use_continuous = off; $bits") eq $maintained,
 		"$what: the view and its query");

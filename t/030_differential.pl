@@ -158,16 +158,6 @@ sub log_differences
 
 # ---- rounds ---------------------------------------------------------------------------------------
 
-sub kill_server
-{
-	my $postmaster = $node->{_pid};
-	my @children = split ' ', `ps -o pid= --ppid $postmaster`;
-
-	kill 'KILL', $postmaster, @children;
-	$node->{_pid} = undef;
-	return;
-}
-
 sub start_killed_server
 {
 	# prepared transactions that were left hold the frontier back
@@ -200,7 +190,7 @@ sub run_round
 	{
 		keep_statements($title, '-- kill -9');
 		finish $reader->{run} if TidemarkRandom::chance(0.5);
-		kill_server();
+		kill_server($node);
 	}
 	push @problems, map { end_session($_, $kill) } @sessions;
 	push @problems, end_session($reader, $kill);

@@ -7,6 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main');
@@ -52,7 +53,7 @@ for (1 .. 5)
 }
 ok($background->finish, 'produced');
 wait_ingested($node, 'payment_msg');
-$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('recent_spend')});
+wait_maintained($node, 'recent_spend');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('recent_spend')}), '0', 'view = batch at the end');
 cmp_ok($node->safe_psql('postgres', q{SELECT rows FROM tidemark.continuous_views}), '>', 20000, 'and materialised');
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT "orderId") FROM payment_msg'), $good + 20000, 'all rows');

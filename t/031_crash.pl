@@ -82,16 +82,6 @@ sub end_writer
 	return;
 }
 
-# The server and its processes end at once, as the machine's out-of-memory killer would do it.
-sub kill_server
-{
-	my $postmaster = $node->{_pid};
-	my @children = split ' ', `ps -o pid= --ppid $postmaster`;
-
-	kill 'KILL', $postmaster, @children;
-	return;
-}
-
 sub differences
 {
 	return $node->safe_psql('postgres', q{
@@ -129,7 +119,7 @@ for my $crash (1 .. CRASHES)
 		$node->safe_psql('postgres',
 			"BEGIN; INSERT INTO s SELECT nextval('clock'), 1, 1, -1, -1; PREPARE TRANSACTION 'left'");
 	}
-	kill_server();
+	kill_server($node);
 	end_writer($_, $writers[$_]) for 0 .. WRITERS - 1;
 	start_again($node);
 	is(differences(), '', "crash $crash: the views are what they should be");
@@ -140,8 +130,7 @@ for my $crash (1 .. CRASHES)
 		$node->safe_psql('postgres', "COMMIT PREPARED 'left'");
 		is(differences(), '', "crash $crash: the prepared transaction's row is there");
 	}
-	$node->safe_psql('postgres',
-		"SELECT tidemark.wait_until_maintained(v, '$PostgreSQL::Test::Utils::timeout_default s') FROM unnest('{spend,hidden}'::regclass[]) v");
+	wait_maintained($node);
 	is(differences(), '', "crash $crash: and when they are maintained again");
 	cmp_ok(frontier(), '>=', $before + 100, "crash $crash: the frontier has moved on");
 }
@@ -159,9 +148,8 @@ $node->safe_psql('postgres', q{
 sub write_in_order
 {
 	my ($rows) = @_;
-	$node->safe_psql('postgres', qq{
-		INSERT INTO s SELECT nextval('clock'), nullif(i % 6, 0), random() * 1000, -1, -1 FROM generate_series(1, $rows) i;
-		SELECT tidemark.wait_until_maintained(v, '$PostgreSQL::Test::Utils::timeout_default s') FROM unnest('{few_keys,many_keys}'::regclass[]) v});
+	$node->safe_psql('postgres', "INSERT INTO s SELECT nextval('clock'), nullif(i % 6, 0), random() * 1000, -1, -1 FROM generate_series(1, $rows) i");
+	wait_maintained($node);
 	return;
 }
 
@@ -178,7 +166,7 @@ for my $crash (1 .. 3)
 		"the states are saved");
 	write_in_order(350);
 	my $log = -s $node->logfile;
-	kill_server();
+	kill_server($node);
 	start_again($node);
 	is(differences_of_kept(), '', "the views are what they should be");
 	write_in_order($crash == 2 ? 1000 : 50);

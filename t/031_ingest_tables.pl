@@ -7,6 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main');
@@ -72,7 +73,8 @@ is( ingested('triggered', q{
 		q{SELECT count(*), bool_and(kind ~ '^K'), (SELECT sum(n) FROM audit), min(t) FROM triggered}),
 	'218|t|218|2020-01-01 00:00:00', 'row and statement triggers fire');
 is(letters('triggered', q{count(*), min(sqlstate), min(error)}), '1|P0001|not seven', 'a trigger can refuse a record');
-$node->safe_psql('postgres', q{SELECT tidemark.make_continuous('sums'); SELECT tidemark.wait_until_maintained('sums')});
+$node->safe_psql('postgres', q{SELECT tidemark.make_continuous('sums')});
+wait_maintained($node, 'sums');
 $kafka->produce('events', ['{"t": "2024-01-02", "id": 9, "kind": "x"}', '{"t": "2024-01-02", "id": 1000, "kind": "x"}']);
 wait_ingested($node, 'triggered');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM triggered WHERE t = '2020-01-01'}), '2', 'a trigger moved a row below the frontier');
@@ -106,7 +108,7 @@ sub late
 		SELECT tidemark.make_continuous('${table}_v'); SELECT tidemark.start_ingest('${table}_topic', '$table')");
 	$kafka->produce($topic, ['{"t": "2024-01-01 00:01:00", "id": 1}']);
 	wait_ingested($node, $table);
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained('${table}_v')");
+	wait_maintained($node, "${table}_v");
 	$kafka->produce($topic, [ '{"t": "2024-01-01 00:00:50", "id": 2}', '{"t": "2024-01-01 00:00:50.001", "id": 3}',
 		'{"t": "2024-01-01 00:00:01", "id": 4}', '{"t": "2024-01-01 00:01:20", "id": 5}' ]);
 	wait_ingested($node, $table);

@@ -95,14 +95,23 @@ for (1 .. 3)
 	$node->safe_psql('one', 'CREATE EXTENSION tidemark');
 }
 wait_workers('one', 'maintainer', 1);
-$node->safe_psql('one', 'BEGIN; DROP EXTENSION tidemark; ROLLBACK');
-wait_workers('one', 'maintainer', 1);
+
+# Who drops it waits for our processes, and they for him, before either has locked a table: so there is no deadlock.
+$session = $node->background_psql('one');
+$session->query_safe('BEGIN');
+$session->query_safe('DROP EXTENSION tidemark');
+my $maintainer = $node->safe_psql('postgres', 'SELECT pid ' . workers('one', 'maintainer'));
+my $locks = "FROM pg_locks WHERE pid = $maintainer";
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 $locks AND locktype = 'object' AND NOT granted"), 'a maintainer waits for a DROP EXTENSION');
+is($node->safe_psql('postgres', "SELECT count(*) $locks AND locktype = 'relation'"), '0', 'with no table locked');
+$session->query_safe('ROLLBACK');
+$session->quit;
+is($node->safe_psql('postgres', 'SELECT pid ' . workers('one', 'maintainer')), $maintainer, 'and goes on');
 
 # --- processes that are ended come back ---
 
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) ' . workers('one', 'maintainer'));
-wait_workers('one', 'maintainer', 0);
-wait_workers('one', 'maintainer', 1);
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($maintainer)");
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 ' . workers('one', 'maintainer') . " AND pid <> $maintainer"), 'another maintainer');
 $node->restart;
 wait_workers('one', 'maintainer', 1);
 wait_workers('postgres', 'maintainer', 1);

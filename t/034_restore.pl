@@ -8,6 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main');
@@ -23,7 +24,7 @@ $node->safe_psql(
 	       RANGE BETWEEN '1 second' PRECEDING AND CURRENT ROW) AS pay_amount FROM payment_msg;
 	SELECT tidemark.make_continuous('recent_spend')});
 wait_ingested($node, 'payment_msg');
-$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('recent_spend')});
+wait_maintained($node, 'recent_spend');
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'dump');
@@ -37,7 +38,7 @@ $node->safe_psql('restored', q{SELECT tidemark.wait_until_ingested('payment_msg'
 is( $node->safe_psql('restored', 'SELECT count(*), count(DISTINCT "orderId") FROM payment_msg'),
 	join('|', ($good + 1000) x 2), 'ingestion goes on behind the rows of the dump');
 is($node->safe_psql('restored', 'SELECT count(*) FROM tidemark.dead_letters'), $garbage, 'dead letters, once');
-$node->safe_psql('restored', q{SELECT tidemark.wait_until_maintained('recent_spend')});
+wait_maintained($node, 'recent_spend', 'restored');
 is($node->safe_psql('restored', q{SELECT count(*) FROM tidemark.verify('recent_spend')}), '0', 'view = batch');
 is( $node->safe_psql('restored', q{SELECT count(*) FROM pg_class WHERE relnamespace = 'tidemark_data'::regnamespace AND relkind = 'r'}),
 	'2', 'one materialised table, and one of states');

@@ -7,6 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main');
@@ -49,7 +50,7 @@ put('slow', 1, '10:00:00');
 is(watermark('slow'), '2024-01-01 10:59:50', 'the greatest event time counts, not the last');
 put('slow', 1, '14:00:00');
 is(watermark('slow'), '2024-01-01 11:59:50', 'now another one is the slowest');
-$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('slow_v')});
+wait_maintained($node, 'slow_v');
 is($node->safe_psql('postgres', q{SELECT frontier FROM tidemark.continuous_views WHERE view = 'slow_v'::regclass}), '2024-01-01 11:59:50', 'the frontier follows');
 
 # A new partition starts with nothing; the published watermark does not go back for it.
@@ -67,7 +68,7 @@ is(watermark('idle'), '2024-01-01 11:59:50', 'and holds nobody back');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM tidemark.ingest_partition p JOIN tidemark.ingest i ON i.id = p.ingest
 	WHERE i.stream = 'idle'::regclass AND idle}), 'then both are');
 is(watermark('idle'), '2024-01-01 11:59:50', 'when all are idle the furthest counts');
-$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('idle_v')});
+wait_maintained($node, 'idle_v');
 put('idle', 1, '11:00:00');
 is(status($node, 'idle', 'late_kept'), '1', 'what it brings when it wakes up is late');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('idle_v')}), '0', 'view = batch');

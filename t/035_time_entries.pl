@@ -46,12 +46,11 @@ for my $round (1 .. $rounds)
 	$node->safe_psql('postgres', 'CHECKPOINT') if $round == 2;
 	if ($round < $rounds)
 	{
-		my @children = split ' ', `ps -o pid= --ppid $node->{_pid}`;
-		kill 'KILL', $node->{_pid}, @children;
+		kill_server($node);
 		start_again($node);
 	}
 	$node->safe_psql('postgres', "SELECT bt_index_parent_check(indexrelid, true, true) $indexes");
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained(relid, '$PostgreSQL::Test::Utils::timeout_default s') FROM tidemark.view");
+	wait_maintained($node);
 	$node->safe_psql('postgres', "SELECT bt_index_parent_check(indexrelid, true, true) $indexes");
 	is( $node->safe_psql('postgres', 'SELECT sum(rows) FROM tidemark.continuous_views'), 2 * $rows, "round $round: all rows");
 	is( $node->safe_psql('postgres', 'SELECT sum((SELECT count(*) FROM tidemark.verify(relid))) FROM tidemark.view'),

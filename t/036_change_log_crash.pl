@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TidemarkServer;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -21,7 +22,7 @@ sub insert
 	my ($from, $to) = @_;
 
 	$node->safe_psql('postgres', "INSERT INTO s SELECT i, i % 5, i FROM generate_series($from, $to) i");
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained('totals')");
+	wait_maintained($node, 'totals');
 	return;
 }
 

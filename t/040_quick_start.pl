@@ -75,7 +75,7 @@ wait_ingested($node, 'payment_msg');
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT "orderId") FROM payment_msg'),
 	"$records|$records", 'every record is a row, once');
 is(status($node, 'payment_msg', 'records, dead_letters'), "$records|0", 'and counted so');
-$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('recent_spend')});
+wait_maintained($node, 'recent_spend');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tidemark.verify('recent_spend')}), '0', 'view = batch');
 is( $node->safe_psql(
 		'postgres', q{SELECT v.rows = (SELECT count(*) FROM tidemark_data.recent_spend_rows), v.rows > 0

@@ -8,6 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $readme = slurp_file("$FindBin::RealBin/../README.md");
 my $kafka = TidemarkKafka->start;
@@ -36,7 +37,7 @@ is($result, 0, 'every block runs') or diag($err);
 
 is( $node->safe_psql('readme', 'SELECT count(*), count(DISTINCT "orderId") FROM payment_msg'),
 	'1002|1002', 'the payments are there, with those inserted');
-$node->safe_psql('readme', q{SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views});
+wait_maintained($node, undef, 'readme');
 is( $node->safe_psql('readme', 'SELECT view, state FROM tidemark.continuous_views ORDER BY 1'),
 	join("\n", map { "$_|current" } qw(recent_spend device_load minutes busiest today trend leaders platform_totals grand_total platforms_now busy_times spend_by_province)), 'its views are maintained');
 is( $node->safe_psql('readme', 'SELECT count(*) FROM tidemark.continuous_views, tidemark.verify(view)'),

@@ -7,6 +7,7 @@ use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TidemarkServer;
 
 use constant { BIDS => 100_000, BATCH => 10_000 };
 
@@ -69,12 +70,6 @@ sub feed
 	return;
 }
 
-sub maintain
-{
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained(view, '$PostgreSQL::Test::Utils::timeout_default s') FROM tidemark.continuous_views");
-	return;
-}
-
 sub right
 {
 	my ($moment) = @_;
@@ -90,7 +85,7 @@ sub right
 }
 
 feed(1, 0.4 * BIDS);
-maintain();
+wait_maintained($node);
 feed(0.4 * BIDS + 1, 0.5 * BIDS);
 right('an open tail');
 is($node->safe_psql('postgres', 'SELECT view, method FROM tidemark.continuous_views ORDER BY view::text'),
@@ -98,7 +93,7 @@ is($node->safe_psql('postgres', 'SELECT view, method FROM tidemark.continuous_vi
 is($node->safe_psql('postgres', 'SELECT view FROM tidemark.continuous_views WHERE rows = 0'), '', 'all have materialised rows');
 
 feed(0.5 * BIDS + 1, BIDS);
-maintain();
+wait_maintained($node);
 right('all but those kept back');
 
 $node->safe_psql('postgres', 'INSERT INTO bid ' . bids(1, BIDS, 1));
@@ -110,7 +105,7 @@ $node->safe_psql('postgres', 'UPDATE bid SET price = price * 2 WHERE auction % 5
 right('changed and deleted bids');
 
 $node->safe_psql('postgres', 'INSERT INTO bid ' . bids(BIDS + 1, BIDS + BATCH));
-maintain();
+wait_maintained($node);
 right('the end');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/, 'no crash');

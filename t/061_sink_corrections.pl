@@ -38,7 +38,7 @@ my $last = q{SELECT DISTINCT ON (key) key, t, k, id, n, high FROM upserts_topic 
 
 sub wait_all_sent
 {
-	$node->safe_psql('postgres', q{SELECT tidemark.wait_until_maintained('v'), tidemark.wait_until_maintained('v_on_arrival')});
+	wait_maintained($node);
 	ok( $node->poll_query_until('postgres',
 			q{SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks WHERE topic <> 'refused_topic'::regclass}),
 		'all is sent')

@@ -132,7 +132,7 @@ my $late_sinks = 0;
 sub are_the_views
 {
 	my ($when) = @_;
-	$node->safe_psql('postgres', 'SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views');
+	wait_maintained($node);
 	ok($node->poll_query_until('postgres', q{SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks}), "$when: all is sent")
 	  or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');
 	for my $name (sort keys %views)
@@ -158,7 +158,7 @@ sub start_sinks
 }
 
 insert_rows(100);
-$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views");
+wait_maintained($node);
 start_sinks('kept', 'beginning');
 $node->safe_psql('postgres', "SELECT tidemark.start_sink('$_', '${_}_marked_topic', corrections => 'mark')") for sort keys %views;
 $node->safe_psql('postgres', "SELECT tidemark.start_sink('$_', '${_}_appended_topic')") for @final;

@@ -110,9 +110,7 @@ sub kill_something
 	{
 		my $pid = $node->safe_psql('postgres', "SELECT pid $consumers");
 		return if $pid eq '';
-		kill 'KILL', $pid;
-		# the server restarts all
-		$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid");
+		kill_backend($node, $pid);
 	}
 	else
 	{
@@ -200,7 +198,7 @@ my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '-e', '-d', 'restored', $dump ], 'restore');
-$node->safe_psql('restored', q{SELECT tidemark.wait_until_maintained('v')});
+wait_maintained($node, 'v', 'restored');
 is($node->safe_psql('restored', 'SELECT count(*) FROM tidemark.subscription'), '0', 'none');
 is($node->safe_psql('restored', q{SELECT count(*) FROM tidemark.verify('v')}), '0', 'view = batch there, too');
 $node->safe_psql('restored', q{SELECT tidemark.create_subscription('v', 'bounded')});

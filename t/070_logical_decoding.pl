@@ -6,6 +6,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkKafka;
+use TidemarkServer;
 
 my $node = TidemarkKafka::new_node('publisher', "wal_level = logical\nmax_wal_senders = 5\nmax_replication_slots = 5\ntidemark.maintain_interval = 20\n");
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
@@ -22,8 +23,8 @@ $node->safe_psql(
 	CREATE VIEW latest AS SELECT DISTINCT ON (k) k, t, v FROM s ORDER BY k, t DESC;
 	CREATE VIEW counts AS SELECT k, count(*) FROM s GROUP BY k;
 	SELECT tidemark.make_continuous('sums'), tidemark.make_continuous('latest'), tidemark.make_continuous('counts');
-	INSERT INTO s SELECT i, i % 7, i / 3.0 FROM generate_series(1, 1000) i;
-	SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views});
+	INSERT INTO s SELECT i, i % 7, i / 3.0 FROM generate_series(1, 1000) i});
+wait_maintained($node);
 
 my $table = $node->safe_psql('postgres', q{SELECT materialised_in FROM tidemark.continuous_views WHERE view = 'sums'::regclass});
 is($table, 'tidemark_data.sums_rows', 'its table');
@@ -38,7 +39,7 @@ $subscriber->wait_for_subscription_sync($node, 'results');
 sub is_replicated
 {
 	my ($name) = @_;
-	$node->safe_psql('postgres', 'SELECT tidemark.wait_until_maintained(view) FROM tidemark.continuous_views');
+	wait_maintained($node);
 	$node->wait_for_catchup('results');
 	my $final = $node->safe_psql('postgres', "SELECT c1, c2 FROM $table ORDER BY 1, 2");
 	is($subscriber->safe_psql('postgres', "SELECT c1, c2 FROM $table ORDER BY 1, 2"), $final, $name);

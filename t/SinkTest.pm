@@ -9,6 +9,7 @@ use IngestTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TidemarkServer;
 
 our @EXPORT = qw(seed_run create_sink_topics wait_sent wait_sink_state becomes is_sent_to);
 
@@ -41,7 +42,7 @@ sub create_sink_topics
 sub wait_sent
 {
 	my ($node, $view) = @_;
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained('$view', '$PostgreSQL::Test::Utils::timeout_default s')");
+	wait_maintained($node, $view);
 	my $done = $node->poll_query_until('postgres',
 		"SELECT bool_and(lag_rows = 0 AND state = 'running') FROM tidemark.sinks WHERE view = '$view'::regclass");
 	ok($done, "all of $view is sent") or diag $node->safe_psql('postgres', 'SELECT * FROM tidemark.sinks');

@@ -7,6 +7,7 @@ use warnings;
 use Exporter 'import';
 use POSIX qw(_exit);
 use PostgreSQL::Test::Utils;
+use TidemarkServer;
 
 our @EXPORT = qw(start_consumers stop_consumers wait_consumed);
 
@@ -19,6 +20,8 @@ sub start_consumers
 	my ($node, @statements) = @_;
 	my @psql = ('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c');
 
+	my $parent = $$;
+
 	$stop = PostgreSQL::Test::Utils::tempdir() . '/stop';
 	for my $statement (@statements)
 	{
@@ -30,7 +33,7 @@ sub start_consumers
 		}
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>', '/dev/null';
-		until (-e $stop)
+		until (-e $stop || getppid != $parent)
 		{
 			system(@psql, $statement) == 0 or select undef, undef, undef, 0.1;
 		}
@@ -53,7 +56,7 @@ sub stop_consumers
 sub wait_consumed
 {
 	my ($node, $view) = @_;
-	$node->safe_psql('postgres', "SELECT tidemark.wait_until_maintained('$view', '$PostgreSQL::Test::Utils::timeout_default s')");
+	wait_maintained($node, $view);
 	return $node->poll_query_until('postgres', 'SELECT bool_and(lag_rows = 0) FROM tidemark.subscriptions');
 }
 

@@ -45,6 +45,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "format/decoder.h"
 #include "stream/dead_letter.h"
 #include "stream/event_time.h"
@@ -812,7 +813,7 @@ ingest_batch(Ingest *ingest, KafkaRecord *records, int n)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	StartTransactionCommand();
+	catalog_start_transaction();
 	MemoryContextSwitchTo(ingest->batch_context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ok = work_off(&batch);

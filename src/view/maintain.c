@@ -517,7 +517,7 @@ streams_of_round(void)
 	List *oids;
 	ListCell *cell;
 
-	StartTransactionCommand();
+	catalog_start_transaction();
 	MemoryContextSwitchTo(round_context);
 	oids = all_streams();
 	CommitTransactionCommand();

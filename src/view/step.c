@@ -28,6 +28,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+
+#include "catalog.h"
 #include "view/change_log.h"
 #include "view/define.h"
 #include "view/frontier.h"
@@ -56,7 +58,7 @@
 void
 step_begin(void)
 {
-	StartTransactionCommand();
+	catalog_start_transaction();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
