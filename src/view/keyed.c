@@ -402,7 +402,7 @@ keyed_output(const Keyed *keyed, RangeTblEntry *source)
 	reference->rtindex = rtindex;
 	level->targetList = (List *) inputs_read((Node *) level->targetList, keyed->inputs, rtindex);
 	level->jointree = makeFromExpr(list_make1(reference), NULL);
-	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
+	lfirst(shape_input_entry(level)) = source;
 	return query;
 }
 

@@ -514,7 +514,7 @@ output_over(const Keyed *keyed, RangeTblEntry *entry, bool states, Query **level
 	(*level)->targetList = (List *) read_events((Node *) (*level)->targetList, &context);
 	(*level)->havingQual = read_events((*level)->havingQual, &context);
 	(*level)->jointree = makeFromExpr(list_make1(reference), NULL);
-	lfirst(list_nth_cell((*level)->rtable, context.rtindex - 1)) = entry;
+	lfirst(shape_input_entry(*level)) = entry;
 	return query;
 }
 

@@ -56,9 +56,7 @@ layers_has(const Shape *shape)
 static ListCell *
 entry_of_groups(Query *query, int depth)
 {
-	Query *above = shape_level(query, depth - 1);
-
-	return list_nth_cell(above->rtable, shape_input(above) - 1);
+	return shape_input_entry(shape_level(query, depth - 1));
 }
 
 /* The query that makes the groups, with their event time as a column. */
@@ -301,8 +299,6 @@ layers_newest(const Layers *layers)
 Query *
 layers_read(Query *query, RangeTblEntry *rows)
 {
-	Query *level = shape_stream_level(query);
-
-	lfirst(list_nth_cell(level->rtable, shape_input(level) - 1)) = rows;
+	lfirst(shape_input_entry(shape_stream_level(query))) = rows;
 	return query;
 }
