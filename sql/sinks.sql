@@ -72,16 +72,48 @@ SELECT tidemark.start_sink('sums', 'results', mode => 'upsert', delivery => 'at_
 SELECT tidemark.start_sink('best', 'results', mode => 'upsert');
 SELECT view, topic, mode, key, corrections, delivery, envelope FROM tidemark.sinks ORDER BY view::text, topic::text;
 DROP VIEW firsts, sums, best CASCADE;
--- groups by sessions
-CREATE VIEW visits AS SELECT k, start, count(*) AS n FROM (SELECT k, tidemark.session(t, 5) OVER (PARTITION BY k ORDER BY t) AS start FROM s) x GROUP BY k, start;
+-- groups by sessions are final when they are over, if the view advances with the watermark
+CREATE TABLE e (t bigint, k int, v int);
+SELECT tidemark.create_stream('e', 't', allowed_delay => '0');
+INSERT INTO e SELECT i, i % 2, i FROM generate_series(1, 10) i;
+CREATE VIEW visits AS SELECT k, start AS t, count(*) AS n FROM (SELECT k, t, tidemark.session(t, 5) OVER (PARTITION BY k ORDER BY t) AS start FROM e) x GROUP BY k, start;
 SELECT tidemark.make_continuous('visits');
-SELECT tidemark.start_sink('visits', 'results', mode => 'upsert', key => '{k,start}');
-DROP VIEW visits;
--- rows that expire
-CREATE VIEW expiring AS SELECT DISTINCT ON (k) k, t FROM s ORDER BY k, t;
-SELECT tidemark.make_continuous('expiring', dedup_for => '10');
-SELECT tidemark.start_sink('expiring', 'results', mode => 'upsert', key => '{k}');
-DROP VIEW expiring;
+SELECT tidemark.wait_until_maintained('visits');
+SELECT tidemark.start_sink('visits', 'results');
+SELECT tidemark.start_sink('visits', 'other_results', mode => 'upsert');
+SELECT topic, mode, key, lag_rows FROM tidemark.sinks ORDER BY topic::text;
+INSERT INTO e VALUES (17, 1, 0), (18, 2, 0);
+SELECT tidemark.wait_until_maintained('visits');
+INSERT INTO e VALUES (15, 2, 1), (2, 3, 1);
+DELETE FROM e WHERE t BETWEEN 14 AND 16;
+SELECT dense_rank() OVER (ORDER BY written_by) AS transaction, op, c1, c2, c3 FROM tidemark_data.visits_changes ORDER BY 1, 2, 3, 4, 5;
+SELECT tidemark.make_continuous('visits', 'arrival');
+SELECT tidemark.make_continuous('visits', 'watermark');
+SELECT tidemark.stop_sink('visits', 'results'), tidemark.stop_sink('visits', 'other_results');
+SELECT tidemark.make_continuous('visits', 'arrival');
+SELECT tidemark.wait_until_maintained('visits');
+SELECT tidemark.start_sink('visits', 'results');
+SELECT tidemark.start_sink('visits', 'results', mode => 'upsert', start_at => 'now');
+INSERT INTO e VALUES (18, 1, 2), (30, 1, 2);
+SELECT tidemark.wait_until_maintained('visits');
+SELECT dense_rank() OVER (ORDER BY written_by) AS transaction, op, c1, c2, c3 FROM tidemark_data.visits_changes ORDER BY 1, 2, 3, 4, 5;
+SELECT count(*) FROM tidemark.verify('visits');
+DROP VIEW visits CASCADE;
+DELETE FROM e WHERE t > 10;
+-- rows that expire: each is final once, and doesn't go when it does
+CREATE VIEW expiring AS SELECT DISTINCT ON (k) k, t, v AS n FROM e ORDER BY k, t;
+SELECT tidemark.make_continuous('expiring', dedup_for => '3');
+SELECT tidemark.wait_until_maintained('expiring');
+SELECT tidemark.start_sink('expiring', 'results');
+SELECT tidemark.start_sink('expiring', 'other_results', mode => 'upsert');
+SELECT topic, mode, key, lag_rows FROM tidemark.sinks ORDER BY topic::text;
+INSERT INTO e SELECT i, i % 2, i FROM generate_series(20, 40) i;
+SELECT tidemark.wait_until_maintained('expiring');
+DELETE FROM e WHERE t IN (32, 36, 37);
+SELECT dense_rank() OVER (ORDER BY written_by) AS transaction, op, c1, c2, c3 FROM tidemark_data.expiring_changes ORDER BY 1, 2, 3, 4, 5;
+TABLE expiring ORDER BY k, t;
+SELECT count(*) FROM tidemark.verify('expiring');
+DROP TABLE e CASCADE;
 -- two sinks
 SET ROLE sink_sender;
 SELECT tidemark.start_sink('counts', 'results');

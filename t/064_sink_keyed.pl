@@ -1,5 +1,5 @@
 # Sinks of views that keep rows by key: what a compacted topic keeps, and what marked changes add up to, is the batch query on the rows up
-# to the frontier. TIDEMARK_SEED: another run.
+# to the frontier; of sessions, those that are over; of rows that are kept for a while, what the view shows. TIDEMARK_SEED: another run.
 use strict;
 use warnings;
 
@@ -16,7 +16,10 @@ seed_run();
 my $kafka = TidemarkKafka->start;
 my $node = TidemarkKafka::new_node('main', "tidemark.maintain_interval = 20\nmax_worker_processes = 40\n");
 
-# Each view: its query over a source, its columns with the topic's types, and the key that tells its rows apart.
+# Each view: its query over a source, its columns with the topic's types, and the key that tells its rows apart; what make_continuous is told, and
+# which of the rows up to the frontier a consumer has to have, or knows the present state of.
+my $sessions = 'SELECT k, start, max(t) AS t, count(*) AS n, sum(v) AS total
+	FROM (SELECT *, tidemark.session(t, 8) OVER (PARTITION BY k ORDER BY t) AS start FROM %s) r GROUP BY k, start';
 my %views = (
 	first_ones => [ 'SELECT DISTINCT ON (k) k, t, id, v FROM %s ORDER BY k, t', 'k int, t bigint, id bigint, v int', 'k' ],
 	latest => [ 'SELECT DISTINCT ON (k) k, t, 100.0 / v AS ratio, note FROM %s ORDER BY k, t DESC', 'k int, t bigint, ratio numeric, note text', 'k' ],
@@ -25,7 +28,10 @@ my %views = (
 	totals => [ 'SELECT k, count(*) AS n, sum(v) AS total, max(id) AS last FROM %s GROUP BY k HAVING count(*) > 1',
 		'k int, n bigint, total bigint, last bigint', 'k' ],
 	pairs => [ 'SELECT DISTINCT k, v / 20 AS high FROM %s', 'k int, high int', 'k,high' ],
-	everything => [ 'SELECT count(*) AS n, sum(v) AS total FROM %s', 'n bigint, total bigint', undef ]);
+	everything => [ 'SELECT count(*) AS n, sum(v) AS total FROM %s', 'n bigint, total bigint', undef ],
+	visits => [ $sessions, 'k int, start bigint, t bigint, n bigint, total bigint', 'k,start', '', 't + 8 <= %s' ],
+	open_visits => [ $sessions, 'k int, start bigint, t bigint, n bigint, total bigint', 'k,start', ", 'arrival'" ],
+	for_a_while => [ 'SELECT DISTINCT ON (k) k, t, id, v FROM %s ORDER BY k, t, id', 'k int, t bigint, id bigint, v int', 'k', ", dedup_for => '40'", 't > %s - 40' ]);
 
 sub names { return join ', ', map { (split ' ')[0] } split /, /, $_[0] }
 
@@ -33,11 +39,12 @@ $node->safe_psql('postgres', q{CREATE TABLE s (t bigint, k int, id bigint, v int
 	SELECT tidemark.create_stream('s', 't', allowed_delay => '10')});
 for my $name (sort keys %views)
 {
-	my ($query, $columns, $key) = @{ $views{$name} };
-	$node->safe_psql('postgres', sprintf("CREATE VIEW $name AS $query; SELECT tidemark.make_continuous('$name')", 's'));
+	my ($query, $columns, $key, $options) = @{ $views{$name} };
+	$node->safe_psql('postgres', sprintf("CREATE VIEW $name AS $query; SELECT tidemark.make_continuous('$name'" . ($options // '') . ')', 's'));
 	create_sink_topics($node, $kafka, 2, $columns, map { "${name}_$_" } defined $key ? qw(kept kept_late marked) : qw(marked));
 }
-create_sink_topics($node, $kafka, 2, $views{first_ones}[1], 'first_ones_appended');
+my @final = qw(first_ones visits for_a_while);    # rows of these are final
+create_sink_topics($node, $kafka, 2, $views{$_}[1], "${_}_appended") for @final;
 
 my $next = 1;
 my $time = 1;
@@ -65,16 +72,31 @@ sub change_rows
 	$node->safe_psql('postgres', $changes[ rand @changes ]);
 }
 
-# The view's rows up to its frontier, by its query: over rows of the stream up to a constant, so that ties are decided as in the view.
+sub frontier
+{
+	my ($name) = @_;
+	return $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$name'::regclass");
+}
+
+# Which rows are compared.
+sub which
+{
+	my ($name) = @_;
+	return sprintf $views{$name}[4] // 'true', frontier($name);
+}
+
+# The view's rows up to its frontier, by its query: over rows of the stream up to a constant, so that ties are decided as in the view. What is kept for
+# a while is not its query's result.
 sub final
 {
 	my ($name) = @_;
 	my ($query, $columns) = @{ $views{$name} };
 	my $names = names($columns);
-	my $frontier = $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$name'::regclass");
+	my $frontier = frontier($name);
 	my $source = "(SELECT * FROM s WHERE t <= $frontier) s";
 
-	return "SELECT $names FROM (" . sprintf($query, $source) . ') q';
+	return "SELECT $names FROM $name WHERE t <= $frontier" if $name eq 'for_a_while';
+	return "SELECT $names FROM (" . sprintf($query, $source) . ') q WHERE ' . which($name);
 }
 
 sub are_equal
@@ -92,7 +114,7 @@ sub kept
 	my $names = names($views{$name}[1]);
 	my $present = join ' OR ', map { "$_ IS NOT NULL" } split /, /, $names;
 
-	return "SELECT $names FROM (SELECT DISTINCT ON (key) * FROM ${topic}_topic ORDER BY key, pos DESC) l WHERE $present";
+	return "SELECT $names FROM (SELECT DISTINCT ON (key) * FROM ${topic}_topic ORDER BY key, pos DESC) l WHERE ($present) AND " . which($name);
 }
 
 sub added_up
@@ -101,7 +123,8 @@ sub added_up
 	my $names = names($views{$name}[1]);
 	my $op = q{headers ->> 'tidemark-op'};
 
-	return "SELECT $names FROM ${topic}_topic WHERE $op IS DISTINCT FROM 'delete' EXCEPT ALL SELECT $names FROM ${topic}_topic WHERE $op = 'delete'";
+	return "SELECT * FROM (SELECT $names FROM ${topic}_topic WHERE $op IS DISTINCT FROM 'delete' EXCEPT ALL SELECT $names FROM ${topic}_topic WHERE $op = 'delete') a WHERE "
+	  . which($name);
 }
 
 my $late_sinks = 0;
@@ -138,11 +161,14 @@ insert_rows(100);
 wait_maintained($node);
 start_sinks('kept', 'beginning');
 $node->safe_psql('postgres', "SELECT tidemark.start_sink('$_', '${_}_marked_topic', corrections => 'mark')") for sort keys %views;
-$node->safe_psql('postgres', q{SELECT tidemark.start_sink('first_ones', 'first_ones_appended_topic')});
+$node->safe_psql('postgres', "SELECT tidemark.start_sink('$_', '${_}_appended_topic')") for @final;
 insert_rows(100);
 are_the_views('rows in order');
-are_equal('each first row once, when it is final', final('first_ones'), 'SELECT k, t, id, v FROM first_ones_appended_topic');
-is($node->safe_psql('postgres', q{SELECT corrections_ignored FROM tidemark.sinks WHERE topic = 'first_ones_appended_topic'::regclass}), '0', 'nothing is corrected yet');
+for my $name (@final)
+{
+	are_equal("each row of $name once, when it is final", final($name), 'SELECT ' . names($views{$name}[1]) . " FROM ${name}_appended_topic WHERE " . which($name));
+	is($node->safe_psql('postgres', "SELECT corrections_ignored FROM tidemark.sinks WHERE topic = '${name}_appended_topic'::regclass"), '0', 'nothing is corrected yet');
+}
 for my $round (1 .. 4)
 {
 	for (1 .. 6) { insert_rows(5); change_rows() }

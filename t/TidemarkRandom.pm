@@ -428,7 +428,7 @@ sub random_total
 	return chance(0.1) && $call !~ /^(min|max)/ ? "coalesce(($call$filter)::text, 'none')" : "$call$filter";
 }
 
-# GROUP BY sessions, said by tidemark.session or as gaps and islands.
+# GROUP BY sessions, said by tidemark.session or as gaps and islands; and which of its rows are over at :'frontier'.
 sub sessions_query
 {
 	my ($stream, $source) = @_;
@@ -454,10 +454,12 @@ sub sessions_query
 		push @output, 'session' if chance(0.8);
 		push @output, 'max(t) - session AS lasted' if chance(0.3);
 	}
-	push @output, map { random_total() . " AS a$_" } 1 .. between(1, 3);
+	push @output, 'max(t) AS until', map { random_total() . " AS a$_" } 1 .. between(1, 3);
 	my $query = 'SELECT ' . join(', ', @output) . " FROM ($inner) sessions GROUP BY " . join(', ', 'session', map { "key$_" } 0 .. $#keys);
 	$query .= ' HAVING count(*) > ' . between(1, 3) if chance(0.2);
-	return $query;
+	# of dates, what a part of a day would be after is no later day
+	my $tick = $stream->{type} =~ /bigint|date/ ? '1' : "interval '1 microsecond'";
+	return ($query, "until + $gap < :'frontier'::$stream->{type} + $tick");
 }
 
 # GROUP BY without a window, or aggregates of the whole stream.
@@ -590,12 +592,12 @@ sub new_view
 	if (chance(0.3))
 	{
 		$source = chance(0.2) ? "(SELECT * FROM $source WHERE " . random_condition() . ') filtered' : $source;
-		my $query = $of_first_rows ? grouped_query($stream, $source)
+		my ($query, $over) = $of_first_rows ? grouped_query($stream, $source)
 		  : chance(0.3) ? totals_query($source)
 		  : chance(0.3) ? sessions_query($stream, $source)
 		  : grouped_query($stream, chance(0.2) ? first_rows($source) : $source);
 		push @{ $self->{views} },
-		  { name => $name, stream => $stream, query => $query, continuous => chance(0.85), arrival => chance(0.3) };
+		  { name => $name, stream => $stream, query => $query, continuous => chance(0.85), arrival => chance(0.3), over => $over };
 		return;
 	}
 	if (chance(0.2))
@@ -658,7 +660,8 @@ sub topic_of
 	  . " FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum = 1); END \$\$;\n";
 }
 
-# What is logged for a view that keeps rows by key adds up to the view, if its frontier has come to the end. Rows come out where it doesn't.
+# What is logged for a view that keeps rows by key adds up to the view, if its frontier has come to the end; of sessions, to those that are over, unless the
+# view advances on arrival; of rows that are kept for a while, to what the view shows. Rows come out where it doesn't.
 sub log_script
 {
 	my ($self) = @_;
@@ -667,13 +670,22 @@ sub log_script
 	for my $view (grep { $_->{followed} } @{ $self->{views} })
 	{
 		my ($name, $stream) = ($view->{name}, $view->{stream});
+		my ($over, $kept) = ('true', 'true');
+		$over = "(:'advance_on' = 'arrival' OR $view->{over})" if $view->{over};
+		if ($view->{dedup_for})
+		{
+			my $duration = $stream->{type} eq 'bigint' ? $view->{dedup_for} : "interval '$view->{dedup_for}'";
+			$kept = $view->{query} =~ /^SELECT DISTINCT (?!ON)/ ? 'false' : "t > :'frontier'::$stream->{type} - $duration";
+		}
 		$sql .= "SELECT EXISTS (SELECT FROM tidemark.view v JOIN tidemark.continuous_views c ON c.view = v.relid WHERE v.relid = '$name'::regclass AND v.method = 'keyed' AND v.changes IS NOT NULL\n"
 		  . " AND NOT EXISTS (SELECT FROM $stream->{name} WHERE c.frontier IS NULL OR t > c.frontier::$stream->{type})) AS is_whole,\n"
-		  . " (SELECT string_agg('c' || attnum, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$name'::regclass AND attnum > 0) AS columns \\gset\n"
+		  . " (SELECT string_agg('c' || attnum || ' AS ' || quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$name'::regclass AND attnum > 0) AS columns,\n"
+		  . " frontier, advance_on FROM (SELECT) none LEFT JOIN tidemark.continuous_views ON view = '$name'::regclass \\gset\n"
 		  . "\\if :is_whole\n"
-		  . "WITH shown AS MATERIALIZED (SELECT * FROM $name),\n"
+		  . "WITH shown AS MATERIALIZED (SELECT * FROM $name WHERE $over),\n"
 		  . " logged AS MATERIALIZED (SELECT :columns FROM tidemark_data.${name}_changes WHERE op <> 'd' EXCEPT ALL SELECT :columns FROM tidemark_data.${name}_changes WHERE op = 'd')\n"
-		  . "(SELECT '$name: not logged', x FROM (TABLE shown EXCEPT ALL TABLE logged) x LIMIT 5) UNION ALL (SELECT '$name: logged', x FROM (TABLE logged EXCEPT ALL TABLE shown) x LIMIT 5);\n"
+		  . "(SELECT '$name: not logged', x FROM (TABLE shown EXCEPT ALL TABLE logged) x LIMIT 5) UNION ALL\n"
+		  . "(SELECT '$name: logged', x FROM (SELECT * FROM logged WHERE $kept EXCEPT ALL TABLE shown) x LIMIT 5);\n"
 		  . "\\endif\n";
 	}
 	return $sql;

@@ -299,7 +299,6 @@ feed_lock_view(Oid relid, ContinuousView *view)
 		return NULL;
 	(void) slice_batch_query(relid, &shape, &access);
 	shape_require(&shape, get_rel_name(relid));
-	keyed_log_require(relid, shape.keyed);
 	return shape.keyed;
 }
 

@@ -156,26 +156,29 @@ insert_sink(const ContinuousView *view, Oid topic, const SinkOptions *options,
 bool
 sink_key_of_view(Oid view, const Keyed *keyed, Datum *key)
 {
-	int n = 0;
-	Datum *names = palloc(sizeof(Datum) * (list_length(keyed->query->targetList) + 1));
-	List *found = NIL;
+	int n = list_length(keyed->keys);
+	Datum *names = palloc(sizeof(Datum) * (n + 1));
+	List *wanted = NIL;
+	int found = 0;
 	ListCell *cell;
 
+	foreach (cell, keyed->keys)
+		wanted = lappend_int(wanted, ((KeyedColumn *) lfirst(cell))->column);
 	foreach (cell, keyed->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		const KeyedColumn *column = entry->resjunk ? NULL
-												   : keyed_key_of_output(keyed, entry->resno);
+		AttrNumber input = entry->resjunk ? 0 : keyed_input_of_output(keyed, entry->resno);
 
-		if (column == NULL || list_member_ptr(found, column))
+		if (!list_member_int(wanted, input))
 			continue;
-		found = lappend(found, unconstify(KeyedColumn *, column));
-		names[n] = CStringGetDatum(palloc0(NAMEDATALEN));
-		strlcpy(DatumGetCString(names[n++]), get_attname(view, entry->resno, false), NAMEDATALEN);
+		wanted = list_delete_int(wanted, input);
+		names[found] = CStringGetDatum(palloc0(NAMEDATALEN));
+		strlcpy(DatumGetCString(names[found++]), get_attname(view, entry->resno, false),
+				NAMEDATALEN);
 	}
-	*key = PointerGetDatum(construct_array(names, n, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR));
-	return n > 0 && n == list_length(keyed->keys) && keyed->limit == 1 &&
-		   keyed->count == KEYED_ROWS;
+	*key =
+		PointerGetDatum(construct_array(names, found, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR));
+	return found > 0 && found == n && keyed->limit == 1 && keyed->count == KEYED_ROWS;
 }
 
 /* What is in an envelope is an object. */
@@ -192,23 +195,28 @@ check_envelope(const char *envelope, Oid topic)
 }
 
 /*
- * Of a view that keeps rows by key: a row of it is not final, unless the first ones by event time are kept, and mode "append" without its
- * corrections would be nothing. The record's key is the view's, if nothing else is said.
+ * Of a view that keeps rows by key: a row of it is not final, unless the first ones by event time are kept, or it is a session that is over, and
+ * mode "append" without its corrections would be nothing. The record's key is the view's, if nothing else is said.
  */
 static void
-check_keyed(Oid view, Oid topic, const Keyed *keyed, SinkOptions *options)
+check_keyed(const ContinuousView *continuous, Oid topic, const Keyed *keyed, SinkOptions *options)
 {
+	Oid view = continuous->relid;
+
 	if (sink_mode(options->mode) == SINK_UPSERT && !options->has_key &&
 		!sink_columns(view, topic, NIL).has_key)
 		options->has_key = sink_key_of_view(view, keyed, &options->key);
-	if (sink_mode(options->mode) == SINK_APPEND && !keyed_rows_are_final(keyed) &&
+	if (sink_mode(options->mode) == SINK_APPEND && !keyed_rows_are_final(continuous, keyed) &&
 		sink_corrections(options->corrections) != CORRECTIONS_MARKED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("rows of view \"%s\" can't be sent in mode \"append\" without their "
 						"corrections",
 						get_rel_name(view)),
-				 errdetail("They are never final: a row goes when another takes its place."),
+				 keyed->sessions ? errdetail("They aren't final while more rows come of a session: "
+											 "the view advances on arrival.")
+								 : errdetail("They are never final: a row goes when another takes "
+											 "its place."),
 				 errhint("mode => 'upsert' sends each key's present row; corrections => 'mark' all "
 						 "changes.")));
 }
@@ -263,7 +271,7 @@ tidemark_start_sink(PG_FUNCTION_ARGS)
 	sink_check_rights(relid, topic, GetUserId());
 	keyed = feed_lock_view(relid, &view);
 	if (keyed)
-		check_keyed(relid, topic, keyed, &options);
+		check_keyed(&view, topic, keyed, &options);
 	check_options(&options, relid, topic);
 	position = feed_begin(relid, options.start_at, &view, &present_to);
 	insert_sink(&view, topic, &options, &position, present_to);

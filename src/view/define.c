@@ -42,6 +42,7 @@
 #include "view/define.h"
 #include "view/frontier.h"
 #include "view/keyed_expiry.h"
+#include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
 #include "view/layers.h"
 #include "view/materialised.h"
@@ -271,6 +272,26 @@ dedup_ticks(const char *name, const Shape *shape, const ContinuousOptions *optio
 	return ticks;
 }
 
+/* Who follows groups by sessions gets those that are over, or all, by what the view advances on: it can't be both. */
+static void
+require_changeable(const ContinuousView *view, const char *advance_on)
+{
+	const Keyed *keyed = view->current ? keyed_log_of_view(view) : NULL;
+
+	if (keyed == NULL || !keyed->sessions ||
+		view->on_arrival == (strcmp(advance_on, ADVANCE_ON_ARRIVAL) == 0))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("advance_on of view \"%s\" can't be changed while it has sinks or "
+					"subscriptions",
+					get_rel_name(view->relid)),
+			 errdetail("It groups by sessions, which they get when these are over, or while they "
+					   "go on, on arrival."),
+			 errhint("End these first, and begin them anew: tidemark.sinks and "
+					 "tidemark.subscriptions list them.")));
+}
+
 static void
 make_continuous(Oid relid, const ContinuousOptions *options)
 {
@@ -294,6 +315,7 @@ make_continuous(Oid relid, const ContinuousOptions *options)
 		if (options->advance_on == NULL)
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 							errmsg("view \"%s\" is continuous already", name)));
+		require_changeable(&existing, options->advance_on);
 		set_advance_on(relid, options->advance_on);
 		relation_close(rel, NoLock);
 		return;

@@ -503,13 +503,11 @@ keyed_stream_column(const Keyed *keyed, AttrNumber column)
 						 list_nth(keyed->inputs, column - 1));
 }
 
-const KeyedColumn *
-keyed_key_of_output(const Keyed *keyed, AttrNumber column)
+AttrNumber
+keyed_input_of_output(const Keyed *keyed, AttrNumber column)
 {
 	Query *level = keyed->query;
 	Node *expression = (Node *) get_tle_by_resno(level->targetList, column)->expr;
-	AttrNumber input;
-	ListCell *cell;
 
 	for (int depth = 0; depth < keyed->depth; depth++)
 	{
@@ -517,11 +515,19 @@ keyed_key_of_output(const Keyed *keyed, AttrNumber column)
 
 		if (!IsA(expression, Var) || var->varlevelsup != 0 || var->varno != shape_input(level) ||
 			var->varattno <= 0)
-			return NULL;
+			return 0;
 		level = shape_below(level);
 		expression = (Node *) get_tle_by_resno(level->targetList, var->varattno)->expr;
 	}
-	input = inputs_find(keyed->inputs, expression);
+	return inputs_find(keyed->inputs, expression);
+}
+
+const KeyedColumn *
+keyed_key_of_output(const Keyed *keyed, AttrNumber column)
+{
+	AttrNumber input = keyed_input_of_output(keyed, column);
+	ListCell *cell;
+
 	foreach (cell, keyed->row_keys)
 		if (((KeyedColumn *) lfirst(cell))->column == input)
 			return lfirst(cell);

@@ -83,7 +83,10 @@ extern bool keyed_is_nullable(const Keyed *keyed, AttrNumber column);
 /* The column of the stream that this input is; 0: none. */
 extern AttrNumber keyed_stream_column(const Keyed *keyed, AttrNumber column);
 
-/* The key of rows that this column of the query's output is, as it stands; NULL: none. */
+/* The input that this column of the query's output is, as it stands; 0: none. */
+extern AttrNumber keyed_input_of_output(const Keyed *keyed, AttrNumber column);
+
+/* The key of rows that it is; NULL: none. */
 extern const KeyedColumn *keyed_key_of_output(const Keyed *keyed, AttrNumber column);
 
 #endif

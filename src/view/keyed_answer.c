@@ -391,7 +391,7 @@ answer_sessions(const Answer *answer)
 {
 	const Keyed *keyed = answer->keyed;
 	Expr *open_from = tail_before(unknown_from(answer), keyed->gap);
-	List *last = keyed_sessions_last(keyed, answer->table, tail_rows(answer), open_from);
+	List *last = keyed_sessions_last(keyed, answer->table, tail_rows(answer), open_from, NULL);
 
 	return list_make2(
 		keyed_output_of_kept(keyed, keyed_union(finished_sessions(answer, open_from))),

@@ -32,6 +32,7 @@
 #include "utils/typcache.h"
 #include "view/keyed_answer.h"
 #include "view/keyed_expiry.h"
+#include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_order.h"
 #include "view/keyed_places.h"
@@ -168,14 +169,25 @@ delete_expired(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks
 							   NULL);
 }
 
+/* Up to where the table doesn't need entries: after a step to there, and for the log of that step. */
+static Ticks
+unknown_to(const ContinuousView *view, const Keyed *keyed, Ticks to)
+{
+	Ticks known = ticks_minus(ticks_minus(to, view->dedup_for), view->dedup_for);
+
+	return keyed_log_is_followed(view, keyed) ? Min(known, ticks_minus(keyed_log_begins(view), 1))
+											  : known;
+}
+
 int64
 keyed_expiry_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
 {
 	List *rows = keyed_uncovered(view, keyed, keyed_inputs_between(keyed, from, to));
-	Ticks known = ticks_minus(to, ticks_plus(view->dedup_for, view->dedup_for));
-	Query *entries = entries_of(view, keyed, rows, constant_after(keyed, known));
+	Query *entries =
+		entries_of(view, keyed, rows, constant_after(keyed, unknown_to(view, keyed, to)));
 	int64 appended = materialised_receive(view, materialised_run, entries);
 
+	keyed_log_final(view, keyed, from, to);
 	return appended - delete_expired(view, keyed, from, to);
 }
 
@@ -237,24 +249,53 @@ replace_entries(const ContinuousView *view, const Keyed *keyed, Query *changed, 
 	return appended - places.n;
 }
 
+/* An entry that isn't known any more may be gone: all are made anew. */
+static int64
+take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier)
+{
+	KeyedTouched all = {0};
+	KeyedLog *log = keyed_log_begin(view, keyed, &all);
+	int64 change =
+		-materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
+	Ticks known = ticks_minus(ticks_minus(frontier, view->dedup_for), view->dedup_for);
+
+	CommandCounterIncrement();
+	change += materialised_receive(
+		view, materialised_run,
+		entries_of(view, keyed, list_make1(keyed_inputs_between(keyed, TICKS_MIN, frontier)),
+				   constant_after(keyed, known)));
+	keyed_log_end(log);
+	return change;
+}
+
+/* The log of a change of these rows' keys; of all keys, where the rows are many. */
+static KeyedLog *
+begin_log(const ContinuousView *view, const Keyed *keyed, const Query *changed)
+{
+	KeyedTouched touched = {0};
+
+	if (!keyed_log_is_followed(view, keyed))
+		return NULL;
+	touched.rows = keyed_rows(view, copyObject((Query *) changed), KEYS_MAX_ROWS, &touched.n);
+	return touched.rows && touched.n == 0 ? NULL : keyed_log_begin(view, keyed, &touched);
+}
+
 int64
 keyed_expiry_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
 					 bool inserted, Ticks frontier)
 {
 	Ticks expired = ticks_minus(frontier, view->dedup_for);
 	Query *changed;
+	KeyedLog *log;
+	int64 change;
 
-	/* an entry that isn't known any more may be gone */
 	if (!inserted && times[0] <= ticks_minus(expired, view->dedup_for))
-	{
-		int64 deleted =
-			materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
-
-		CommandCounterIncrement();
-		return keyed_expiry_append(view, keyed, TICKS_MIN, frontier) - deleted;
-	}
+		return take_in_anew(view, keyed, frontier);
 	changed = changed_rows(view, keyed, times, n, inserted);
-	return replace_entries(view, keyed, changed, inserted && times[0] > expired, frontier);
+	log = begin_log(view, keyed, changed);
+	change = replace_entries(view, keyed, changed, inserted && times[0] > expired, frontier);
+	keyed_log_end(log);
+	return change;
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------- */

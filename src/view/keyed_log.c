@@ -14,11 +14,20 @@
  * Of a view with the first row of each key by event time, a step only adds rows: they are read from what it has added, and logged
  * as final. Where the frontier had gone back, rows up to where it was come again, and are corrections.
  *
+ * Groups by sessions are logged when they are over, once, as final: when no row can go on them, the frontier being the gap past their end. A late
+ * row that changes such a one is a correction. Only if the view advances on arrival are they logged while they go on, each step's change of them:
+ *
+ *                                                     frontier - gap      frontier
+ *   k     ├────────────┤                 ├──────────┤        │               │
+ *         is over                        is over             │    ├──────────┼──        goes on: not logged yet
+ *
+ * Of first rows that are kept for a while only, each entry is logged when it becomes final, however long a step is. That it expires is no change: who
+ * has it keeps it. Corrections are logged of entries that haven't expired: so each key has one at most that they can concern,
+ * and it tells them apart. Where the frontier had gone back, they count from where it was: what had expired then didn't go.
+ *
  * Who begins to follow a view gets its present rows from the log as well: they are written there, for him alone (sink/feed.c).
  *
- * Views with windows over such rows are not meant here: their rows are materialised by event time, as those of any other. Nor are groups by
- * sessions: which of a key's sessions are concerned isn't known before the change, and all of them would be too many. Nor first rows that
- * are kept for a while only.
+ * Views with windows over such rows are not meant here: their rows are materialised by event time, as those of any other.
  *
  * Who calls holds the view's correction lock.
  */
@@ -41,6 +50,7 @@
 #include "view/keyed_groups.h"
 #include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
+#include "view/keyed_sessions.h"
 #include "view/materialised.h"
 #include "view/query_parts.h"
 #include "view/slice.h"
@@ -50,9 +60,42 @@ struct KeyedLog
 	const ContinuousView *view;
 	const Keyed *keyed;
 	KeyedTouched touched;
+	Ticks shown[2];
 	TupleDesc columns; /* of the view's rows */
 	Tuplestorestate *before;
 };
+
+/* ---- what is shown -------------------------------------------------------------------------------- */
+
+Ticks
+keyed_log_begins(const ContinuousView *view)
+{
+	Ticks to = frontier_read(view->relid, GetActiveSnapshot()).logged_to;
+
+	return ticks_plus(ticks_minus(to, view->dedup_for), 1);
+}
+
+/* Sets the event times of kept rows that who follows the view knows of: of sessions, those of their ends. */
+static void
+find_shown(const ContinuousView *view, const Keyed *keyed, Ticks shown[2])
+{
+	shown[0] = view->dedup_for > 0 ? keyed_log_begins(view) : TICKS_MIN;
+	shown[1] = TICKS_MAX;
+	if (keyed->sessions && keyed_rows_are_final(view, keyed))
+		shown[1] =
+			ticks_minus(frontier_read(view->relid, GetActiveSnapshot()).frontier, keyed->gap);
+}
+
+/* AND the column, of an event time, is in [from, to] */
+static void
+restrict_to(const Keyed *keyed, Query *query, AttrNumber column, Ticks from, Ticks to)
+{
+	Oid type = keyed->stream.time_type;
+	Var *time = copyObject((Var *) list_nth_node(TargetEntry, query->targetList, column - 1)->expr);
+
+	slice_add_bounds(query, time, from == TICKS_MIN ? NULL : slice_time_constant(type, from),
+					 to == TICKS_MAX ? NULL : slice_time_constant(type, to));
+}
 
 /* ---- the view's rows ------------------------------------------------------------------------------ */
 
@@ -69,13 +112,20 @@ kept_rows(const ContinuousView *view, const Keyed *keyed)
 	return query;
 }
 
-/* What is kept of the keys concerned, as queries. */
+/* What is kept, and shown, of the keys concerned, as queries. */
 static List *
-touched_rows(const ContinuousView *view, const Keyed *keyed, const KeyedTouched *touched)
+touched_rows(const ContinuousView *view, const Keyed *keyed, const KeyedTouched *touched,
+			 const Ticks shown[2])
 {
 	Query *kept = kept_rows(view, keyed);
 	Query *others;
 
+	restrict_to(keyed, kept, KEYED_TIME_COLUMN, shown[0], shown[1]);
+	if (touched->bounded)
+	{
+		restrict_to(keyed, kept, KEYED_TIME_COLUMN, touched->from, TICKS_MAX);
+		restrict_to(keyed, kept, keyed->session, TICKS_MIN, touched->to);
+	}
 	if (touched->rows)
 		keyed_restrict_to_keys(keyed, kept, view->mat, touched->rows, touched->n);
 	if (touched->input == NULL)
@@ -125,17 +175,17 @@ run_query(const ContinuousView *view, Query *query, TupleDesc *columns)
 
 static Tuplestorestate *
 run_touched(const ContinuousView *view, const Keyed *keyed, const KeyedTouched *touched,
-			TupleDesc *columns)
+			const Ticks shown[2], TupleDesc *columns)
 {
-	return run_query(view, output_of(keyed, touched_rows(view, keyed, touched)), columns);
+	return run_query(view, output_of(keyed, touched_rows(view, keyed, touched, shown)), columns);
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */
 
-static bool
-is_followed(const ContinuousView *view, const Keyed *keyed)
+bool
+keyed_log_is_followed(const ContinuousView *view, const Keyed *keyed)
 {
-	return OidIsValid(view->changes) && !keyed->under_windows && !keyed->sessions;
+	return OidIsValid(view->changes) && !keyed->under_windows;
 }
 
 KeyedLog *
@@ -143,12 +193,13 @@ keyed_log_begin(const ContinuousView *view, const Keyed *keyed, const KeyedTouch
 {
 	KeyedLog *log;
 
-	if (!is_followed(view, keyed))
+	if (!keyed_log_is_followed(view, keyed))
 		return NULL;
 	log = palloc(sizeof(KeyedLog));
 	*log = (KeyedLog){.view = view, .keyed = keyed, .touched = *touched};
 	log->touched.input = copyObject(touched->input);
-	log->before = run_touched(view, keyed, touched, &log->columns);
+	find_shown(view, keyed, log->shown);
+	log->before = run_touched(view, keyed, touched, log->shown, &log->columns);
 	return log;
 }
 
@@ -160,36 +211,17 @@ keyed_log_end(KeyedLog *log)
 	if (log == NULL)
 		return;
 	CommandCounterIncrement();
-	after = run_touched(log->view, log->keyed, &log->touched, &log->columns);
+	after = run_touched(log->view, log->keyed, &log->touched, log->shown, &log->columns);
 	change_log_difference(log->view, log->columns, log->before, after);
 	tuplestore_end(log->before);
 	tuplestore_end(after);
 }
 
-void
-keyed_log_require(Oid view, const Keyed *keyed)
-{
-	ContinuousView found;
-
-	if (view_lookup(view, &found) && found.dedup_for > 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("view \"%s\" can't be followed: its rows are kept for a while only",
-							   get_rel_name(view)),
-						errdetail("Rows that expire are not logged."),
-						errhint("Follow a view without dedup_for.")));
-	if (keyed->sessions)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("view \"%s\" can't be followed: it groups by sessions", get_rel_name(view)),
-				 errdetail("A session changes while rows come that belong to it, and its changes "
-						   "are not logged."),
-				 errhint("Send a view with tidemark.session as a column, and group where it is "
-						 "read; or write the groups of now with INSERT INTO ... SELECT.")));
-}
-
 bool
-keyed_rows_are_final(const Keyed *keyed)
+keyed_rows_are_final(const ContinuousView *view, const Keyed *keyed)
 {
+	if (keyed->sessions)
+		return !view->on_arrival;
 	return !keyed->groups && keyed->in_arrival_order && keyed->limit == 1;
 }
 
@@ -197,15 +229,32 @@ keyed_rows_are_final(const Keyed *keyed)
 static Query *
 kept_between(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
 {
-	Oid type = keyed->stream.time_type;
 	Query *query = kept_rows(view, keyed);
-	Var *time = copyObject(
-		(Var *) list_nth_node(TargetEntry, query->targetList, KEYED_TIME_COLUMN - 1)->expr);
 
-	slice_add_bounds(query, time, from == TICKS_MIN ? NULL : slice_time_constant(type, from),
-					 slice_time_constant(type, to));
+	restrict_to(keyed, query, KEYED_TIME_COLUMN, from, to);
 	order_by(query, KEYED_TIME_COLUMN);
 	return query;
+}
+
+/*
+ * The sessions that end in [from, to]. In a time that is not longer than the gap, at most one of a key does: the last one that begins up to there.
+ * It is looked up, then, for keys that have rows there.
+ */
+static List *
+sessions_between(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
+{
+	Oid type = keyed->stream.time_type;
+	List *sessions;
+	ListCell *cell;
+
+	if (from == TICKS_MIN || ticks_minus(to, keyed->gap) >= from)
+		return list_make1(kept_between(view, keyed, from, to));
+	sessions = keyed_sessions_last(keyed, view->mat,
+								   keyed_groups_rows(keyed, keyed_inputs_between(keyed, from, to)),
+								   slice_time_constant(type, from), slice_time_constant(type, to));
+	foreach (cell, sessions)
+		restrict_to(keyed, lfirst(cell), KEYED_TIME_COLUMN, TICKS_MIN, to);
+	return sessions;
 }
 
 static void
@@ -213,11 +262,13 @@ log_added(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to, 
 {
 	TupleDesc columns;
 	Tuplestorestate *rows;
+	List *added;
 
 	if (from > to)
 		return;
-	rows = run_query(view, output_of(keyed, list_make1(kept_between(view, keyed, from, to))),
-					 &columns);
+	added = keyed->sessions ? sessions_between(view, keyed, from, to)
+							: list_make1(kept_between(view, keyed, from, to));
+	rows = run_query(view, output_of(keyed, added), &columns);
 	change_log_add(view, columns, rows, op);
 	tuplestore_end(rows);
 }
@@ -227,9 +278,17 @@ keyed_log_final(const ContinuousView *view, const Keyed *keyed, Ticks from, Tick
 {
 	Ticks known;
 
-	if (!is_followed(view, keyed))
+	if (!keyed_log_is_followed(view, keyed))
 		return;
 	known = frontier_read(view->relid, GetActiveSnapshot()).logged_to;
+	if (view->dedup_for > 0)
+		from = Max(from, keyed_log_begins(view));
+	if (keyed->sessions)
+	{
+		known = ticks_minus(known, keyed->gap);
+		from = ticks_minus(from, keyed->gap);
+		to = ticks_minus(to, keyed->gap);
+	}
 	CommandCounterIncrement();
 	log_added(view, keyed, from, Min(to, known), CHANGE_CAME);
 	log_added(view, keyed, Max(from, ticks_plus(known, 1)), to, CHANGE_FINAL);
@@ -239,9 +298,12 @@ void
 keyed_log_present(const ContinuousView *view, const Keyed *keyed)
 {
 	KeyedTouched all = {0};
+	Ticks shown[2];
 	TupleDesc columns;
-	Tuplestorestate *rows = run_touched(view, keyed, &all, &columns);
+	Tuplestorestate *rows;
 
+	find_shown(view, keyed, shown);
+	rows = run_touched(view, keyed, &all, shown, &columns);
 	change_log_add(view, columns, rows, CHANGE_PRESENT);
 	tuplestore_end(rows);
 }

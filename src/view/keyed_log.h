@@ -16,6 +16,11 @@ typedef struct KeyedTouched
 	Query *input;	 /* those of the rows of this query, one of keyed_input */
 	HeapTuple *rows; /* or of these rows of the view's table */
 	int n;
+
+	/* Of sessions: those of them that end at `from` or later, and begin at `to` or before. */
+	bool bounded;
+	Ticks from;
+	Ticks to;
 } KeyedTouched;
 
 /*
@@ -26,14 +31,23 @@ extern KeyedLog *keyed_log_begin(const ContinuousView *view, const Keyed *keyed,
 								 const KeyedTouched *touched);
 extern void keyed_log_end(KeyedLog *log);
 
-/* Raises an error for a view of which nobody can follow the rows. */
-extern void keyed_log_require(Oid view, const Keyed *keyed);
+/*
+ * Are rows of the view final when the frontier has passed them: is it the first one of each key by event time? Sessions are, when they
+ * are over, if the view advances with the watermark.
+ */
+extern bool keyed_rows_are_final(const ContinuousView *view, const Keyed *keyed);
 
-/* Are rows of the view final when the frontier has passed them: is it the first one of each key by event time? */
-extern bool keyed_rows_are_final(const Keyed *keyed);
-
-/* Of such a view: rows with event times in [from, to] were added to those that are kept, and none has gone. */
+/*
+ * Of such a view: rows with event times in [from, to] were added to those that are kept, and none has gone; or have gone on sessions and begun new
+ * ones.
+ */
 extern void keyed_log_final(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to);
+
+/* Does somebody follow the view, whose rows are logged here? */
+extern bool keyed_log_is_followed(const ContinuousView *view, const Keyed *keyed);
+
+/* Of a view with dedup_for: corrections of entries from there on are logged. */
+extern Ticks keyed_log_begins(const ContinuousView *view);
 
 /* Logs the view's present rows, for who begins to follow it: with the op CHANGE_PRESENT. */
 extern void keyed_log_present(const ContinuousView *view, const Keyed *keyed);

@@ -112,17 +112,20 @@ take_in(const ContinuousView *view, const Keyed *keyed, Query *input)
 int64
 keyed_append(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks to)
 {
-	KeyedTouched touched = {.input = keyed_inputs_between(keyed, from, to)};
+	KeyedTouched touched = {.input = keyed_inputs_between(keyed, from, to),
+							.bounded = keyed->sessions,
+							.from = ticks_minus(from, keyed->gap),
+							.to = to};
 	KeyedLog *log = NULL;
 	int64 rows;
 
 	if (view->dedup_for > 0)
 		return keyed_expiry_append(view, keyed, from, to);
-	if (!keyed_rows_are_final(keyed))
+	if (!keyed_rows_are_final(view, keyed))
 		log = keyed_log_begin(view, keyed, &touched);
 	rows = take_in(view, keyed, touched.input);
 	keyed_log_end(log);
-	if (keyed_rows_are_final(keyed))
+	if (keyed_rows_are_final(view, keyed))
 		keyed_log_final(view, keyed, from, to);
 	return rows;
 }

@@ -105,3 +105,36 @@ keyed_delete_places(const ContinuousView *view, const Places *places)
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
+
+/* ---- rows ---------------------------------------------------------------------------------------- */
+
+typedef struct Rows
+{
+	MemoryContext context;
+	HeapTuple *rows;
+	int n;
+	int max;
+} Rows;
+
+static void
+take_row(TupleTableSlot *slot, void *result)
+{
+	Rows *self = result;
+	MemoryContext old = MemoryContextSwitchTo(self->context);
+
+	if (self->n < self->max)
+		self->rows[self->n] = ExecCopySlotHeapTuple(slot);
+	self->n++;
+	MemoryContextSwitchTo(old);
+}
+
+HeapTuple *
+keyed_rows(const ContinuousView *view, Query *query, int max, int *n)
+{
+	Rows rows = {.context = CurrentMemoryContext, .max = max};
+
+	rows.rows = palloc(sizeof(HeapTuple) * Max(max, 1));
+	keyed_collect(view, query, take_row, &rows);
+	*n = Min(rows.n, max);
+	return rows.n > max ? NULL : rows.rows;
+}

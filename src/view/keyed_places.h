@@ -13,6 +13,9 @@
 extern void keyed_collect(const ContinuousView *view, Query *query,
 						  void (*take)(TupleTableSlot *slot, void *result), void *result);
 
+/* The rows, *n of them; NULL: more than max. */
+extern HeapTuple *keyed_rows(const ContinuousView *view, Query *query, int max, int *n);
+
 /* Where rows of the view's table are. */
 typedef struct Places
 {

@@ -387,9 +387,9 @@ keys_of_rows(const Keyed *keyed, Query *rows, int nulls)
 	return query;
 }
 
-/* SELECT ... FROM mat WHERE it has the key, of the entry beside it, ORDER BY start DESC LIMIT 1 */
+/* SELECT ... FROM mat WHERE it has the key, of the entry beside it, [AND start <= to] ORDER BY start DESC LIMIT 1 */
 static Query *
-last_of_key(const Keyed *keyed, Oid mat, int nulls)
+last_of_key(const Keyed *keyed, Oid mat, int nulls, Expr *to)
 {
 	Query *query = keyed_groups_states(keyed, mat, true);
 	TypeCacheEntry *type =
@@ -411,6 +411,8 @@ last_of_key(const Keyed *keyed, Oid mat, int nulls)
 			add_condition(query, keyed_equal(key, (Expr *) input_variable(keyed, key->column),
 											 (Expr *) wanted));
 	}
+	if (to)
+		slice_add_bounds(query, input_variable(keyed, keyed->session), NULL, to);
 	order = sort_clause(list_nth_node(TargetEntry, query->targetList, keyed->session - 1),
 						type->eq_opr, type->gt_opr);
 	order->nulls_first = true; /* the index, backwards */
@@ -443,14 +445,14 @@ last_of_keys(const Keyed *keyed, Query *last, Query *keys, Expr *from)
 }
 
 List *
-keyed_sessions_last(const Keyed *keyed, Oid mat, Query *rows, Expr *from)
+keyed_sessions_last(const Keyed *keyed, Oid mat, Query *rows, Expr *from, Expr *to)
 {
 	int nullable = 0;
 	List *queries = NIL;
 	ListCell *cell;
 
 	if (keyed->row_keys == NIL)
-		return list_make1(last_of_keys(keyed, last_of_key(keyed, mat, 0), NULL, from));
+		return list_make1(last_of_keys(keyed, last_of_key(keyed, mat, 0, to), NULL, from));
 	foreach (cell, keyed->row_keys)
 		nullable |= is_nullable(keyed, lfirst(cell)) << foreach_current_index(cell);
 	for (int nulls = 0; nulls <= nullable; nulls++)
@@ -458,7 +460,7 @@ keyed_sessions_last(const Keyed *keyed, Oid mat, Query *rows, Expr *from)
 		if (nulls & ~nullable)
 			continue;
 		queries =
-			lappend(queries, last_of_keys(keyed, last_of_key(keyed, mat, nulls),
+			lappend(queries, last_of_keys(keyed, last_of_key(keyed, mat, nulls, to),
 										  keys_of_rows(keyed, copyObject(rows), nulls), from));
 	}
 	return queries;

@@ -21,8 +21,11 @@ extern void keyed_sessions_cut(Keyed *keyed, Query *level, Shape *shape);
 /* Events (keyed_groups.h), rows among them whose sessions aren't known, with the starts of the sessions that they make up together. */
 extern RangeTblEntry *keyed_sessions_assigned(const Keyed *keyed, RangeTblEntry *events);
 
-/* The last session of each key that these rows have, as events, if it ends at `from` or later (NULL: whenever): a list of Query. */
-extern List *keyed_sessions_last(const Keyed *keyed, Oid mat, Query *rows, Expr *from);
+/*
+ * The last session of each key that these rows have, as events, of those that begin at `to` or before (NULL: whenever), if it ends at `from` or
+ * later (NULL: whenever): a list of Query.
+ */
+extern List *keyed_sessions_last(const Keyed *keyed, Oid mat, Query *rows, Expr *from, Expr *to);
 
 /* "the session ends at that time or later", or before it, of events. */
 extern Expr *keyed_sessions_ends(const Keyed *keyed, Expr *from, bool before);

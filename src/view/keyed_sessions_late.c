@@ -25,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "view/keyed_answer.h"
 #include "view/keyed_groups.h"
+#include "view/keyed_log.h"
 #include "view/keyed_maintain.h"
 #include "view/keyed_places.h"
 #include "view/keyed_sessions.h"
@@ -218,6 +219,20 @@ replace_sessions(const ContinuousView *view, const Keyed *keyed, Query *stretche
 	return written - places.n;
 }
 
+/* Rows that are known to be new, and join no two sessions. */
+static int64
+add_rows(const ContinuousView *view, const Keyed *keyed, const Query *late, const Ticks *times,
+		 int n)
+{
+	Ticks range[] = {times[0], times[n - 1]};
+	Query *input = keyed_inputs_at(keyed, times, n);
+
+	keys_restrict_to_written(input);
+	return keyed_states_write(
+		view, keyed,
+		lappend(sessions_of_keys(view, keyed, late, range, true), keyed_groups_rows(keyed, input)));
+}
+
 int64
 keyed_sessions_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
 					   bool inserted, Ticks frontier)
@@ -228,19 +243,22 @@ keyed_sessions_correct(const ContinuousView *view, const Keyed *keyed, const Tic
 	Query *stretches = stretches_of(keyed, lappend(sessions, copyObject(late)));
 	Reach reach = reach_of(view, keyed, stretches);
 	bool new = inserted &&keyed_written_are_new(view, times, n);
+	KeyedTouched touched;
+	KeyedLog *log;
+	int64 change;
 
 	if (!inserted)
 		keyed_written_anywhere(view);
 	if (!reach.found)
 		return 0;
+	touched = (KeyedTouched){.bounded = true, .from = reach.from, .to = reach.to};
+	if (inserted)
+		touched.input = keyed_inputs_at(keyed, times, n);
+	log = keyed_log_begin(view, keyed, &touched);
 	if (new &&reach.joined <= 1 && keys_are_of_heaps(&keyed->stream))
-	{
-		Query *input = keyed_inputs_at(keyed, times, n);
-
-		keys_restrict_to_written(input);
-		return keyed_states_write(view, keyed,
-								  lappend(sessions_of_keys(view, keyed, late, range, true),
-										  keyed_groups_rows(keyed, input)));
-	}
-	return replace_sessions(view, keyed, stretches, &reach, frontier);
+		change = add_rows(view, keyed, late, times, n);
+	else
+		change = replace_sessions(view, keyed, stretches, &reach, frontier);
+	keyed_log_end(log);
+	return change;
 }

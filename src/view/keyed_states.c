@@ -131,7 +131,7 @@ keyed_states_add(const ContinuousView *view, const Keyed *keyed, Query *input)
 
 	input = keyed_groups_rows(keyed, input);
 	states = keyed->sessions
-				 ? keyed_sessions_last(keyed, view->mat, input, NULL)
+				 ? keyed_sessions_last(keyed, view->mat, input, NULL, NULL)
 				 : keyed_with_keys_of(keyed, keyed_groups_states(keyed, view->mat, true), input);
 	return keyed_states_write(view, keyed, lcons(rows, states));
 }
