@@ -70,6 +70,32 @@ is( sql("SELECT DISTINCT p, o, ts = '2024-01-02 03:04:05.678+00', h->>'a', h->'b
 sql("INSERT INTO everything (id, f8, n) VALUES (2, 'NaN', 'Infinity'), (3, '-infinity', 'NaN')");
 is(sql('SELECT id, f8, n FROM everything WHERE id > 1 ORDER BY id'), "2|NaN|Infinity\n3|-Infinity|NaN", 'floats that JSON lacks');
 
+# What is written without PostgreSQL's output functions is what they would write: of times, also at the ends of their ranges.
+$kafka->topic('texts', 1);
+my @texts = ('id smallint', 'ts timestamp', 'tz timestamptz', 'f8 float8', 'f4 float4', 'i4 int', 'i8 bigint');
+foreign_table('texts', join(', ', @texts));
+foreign_table('texts_raw', 'payload text', ", format 'raw'");
+sql("ALTER FOREIGN TABLE texts_raw OPTIONS (SET topic 'texts')");
+sql('CREATE TABLE texts_written (' . join(', ', @texts) . ')');
+sql(<<'SQL');
+INSERT INTO texts_written
+SELECT n, t, t AT TIME ZONE 'UTC', power(-10, n % 300) / 7, power(-10, n % 30) / 7, hashint8(n), hashint8extended(n, n)
+  FROM (SELECT n, CASE WHEN n < 1000 THEN timestamp '1997-01-01' + n * 7 * interval '1 day' + (hashint8(n) & 3) * interval '1 second' + n % 100 * interval '0.0101 seconds'
+                       ELSE timestamp '1969-07-20 20:17:40' + hashint8(n / 3) * interval '0.000001 second' + hashint8(n) * interval '1 second' END
+          FROM generate_series(1, 2000) n) i (n, t)
+UNION ALL
+SELECT 3000 + o, t::timestamp, t::timestamp AT TIME ZONE 'UTC', f, f::float4, o, -o
+  FROM unnest(ARRAY['2000-01-01', '1999-12-31 23:59:59.999999', '2000-01-01 00:00:00.000001', '0001-01-01', '0001-12-31 23:59:59.1 BC', '9999-12-31 23:59:59.999999',
+                    '10000-01-01', '4714-11-24 BC', '294276-12-31 23:59:59.999999', '1600-02-29 12:00', 'infinity', '-infinity', '2024-02-29 00:00:60'],
+              '{0,-0,1,-1,1e15,1e16,123456789012345680,1e-4,1e-5,3.4028235e38,1.1754944e-38,0.1,-2.5}'::float8[]) WITH ORDINALITY e (t, f, o);
+INSERT INTO texts SELECT * FROM texts_written;
+SQL
+is( sql(q{SET TimeZone = 'UTC';
+	WITH w AS (SELECT format('{"id": %s, "ts": %s, "tz": %s, "f8": %s, "f4": %s, "i4": %s, "i8": %s}', to_json(id), to_json(ts), to_json(tz), to_json(f8), to_json(f4),
+	                         to_json(i4), to_json(i8)) AS payload FROM texts_written)
+	SELECT (SELECT count(*) FROM texts_raw), (SELECT string_agg(payload, '; ') FROM (TABLE texts_raw EXCEPT TABLE w ORDER BY 1 LIMIT 3) d)}),
+	'2013|', 'numbers and times are written as the output functions do');
+
 # --- keys, partitions, tombstones ----------------------------------------------------------------
 
 $kafka->topic('keyed', 4);

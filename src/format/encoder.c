@@ -10,32 +10,37 @@
  *
  * A timestamp with time zone is written in UTC. Text is written as UTF-8. The key is the column of
  * metadata "key" or, where that is missing or null, the text of the table's key_column.
+ *
+ * A payload, and a key that is text, are written into buffers of the encoder's, which the next record takes.
  */
 #include "tidemark.h"
+
+#include <math.h>
 
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
-#include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "format/encoder.h"
 #include "format/metadata.h"
+#include "format/value_text.h"
 
 typedef enum JsonStyle
 {
 	STYLE_STRING,
+	STYLE_PLAIN,  /* a string in which nothing has to be escaped */
 	STYLE_BARE,	  /* the output's text is JSON: booleans have their own */
 	STYLE_NUMBER, /* bare unless it is NaN or infinite */
 	STYLE_BOOL,
@@ -51,16 +56,16 @@ typedef struct OutColumn
 	bool by_path;
 	RecordMetadata metadata;
 	Oid type; /* beneath domains */
-	TimestampFormat timestamp_format;
 	JsonStyle style;
-	FmgrInfo output;
+	ValueWriter writer;
 } OutColumn;
 
 /* An object to be written: its fields are columns or objects. */
 typedef struct OutField
 {
 	char *name;
-	char *written;		   /* the name as JSON, with the colon */
+	char *written; /* the name as JSON, with what is before and behind it */
+	int written_len;
 	int column;			   /* -1: an object */
 	struct OutField *next; /* in the same object */
 	struct OutField *first;
@@ -75,6 +80,8 @@ struct RecordEncoder
 	OutColumn *metadata;
 	OutColumn *key; /* of key_column, among columns */
 	OutField *root; /* json */
+	StringInfoData payload;
+	StringInfoData key_text;
 };
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -98,6 +105,10 @@ style_of_type(Oid type)
 		case FLOAT8OID:
 		case NUMERICOID:
 			return STYLE_NUMBER;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case DATEOID:
+			return STYLE_PLAIN;
 		default:
 			if (OidIsValid(get_element_type(type)))
 				return STYLE_ARRAY;
@@ -109,19 +120,16 @@ static void
 out_column_init(OutColumn *column, int source, Form_pg_attribute attribute,
 				const ColumnOptions *options, const char *foreign_name)
 {
-	Oid output;
-	bool is_varlena;
-
 	column->source = source;
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->by_path = options->field != NULL;
 	column->field = options->field ? options->field : foreign_name;
 	column->metadata = options->metadata;
 	column->type = getBaseType(attribute->atttypid);
-	column->timestamp_format = options->timestamp_format;
-	column->style = style_of_type(column->type);
-	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-	fmgr_info(output, &column->output);
+	value_writer_init(&column->writer, column->name, attribute->atttypid,
+					  options->timestamp_format);
+	column->style = value_is_number_of_time(&column->writer) ? STYLE_BARE
+															 : style_of_type(column->type);
 }
 
 static OutField *
@@ -190,6 +198,7 @@ write_names(OutField *object)
 		escape_json(&written, field->name);
 		appendStringInfoString(&written, ": ");
 		field->written = written.data;
+		field->written_len = written.len;
 		write_names(field);
 	}
 }
@@ -240,6 +249,8 @@ record_encoder_create(Oid foreign_table, TupleDesc source, const AttrNumber *col
 	RecordEncoder *encoder = palloc0(sizeof(RecordEncoder));
 
 	topic_options_get(foreign_table, &encoder->options);
+	initStringInfo(&encoder->payload);
+	initStringInfo(&encoder->key_text);
 	encoder->columns = palloc0(sizeof(OutColumn) * Max(source->natts, 1));
 	encoder->metadata = palloc0(sizeof(OutColumn) * Max(source->natts, 1));
 	for (int i = 0; i < source->natts; i++)
@@ -270,74 +281,6 @@ record_encoder_create(Oid foreign_table, TupleDesc source, const AttrNumber *col
 /* Values                                                                                         */
 /* ---------------------------------------------------------------------------------------------- */
 
-static char *
-epoch_text(const OutColumn *column, Timestamp value)
-{
-	int64 microseconds;
-
-	if (TIMESTAMP_NOT_FINITE(value))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("an infinite timestamp cannot be written as a number"),
-						errcontext("column \"%s\"", column->name)));
-	microseconds = value + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
-	if (column->timestamp_format == TIMESTAMP_EPOCH_US)
-		return psprintf(INT64_FORMAT, microseconds);
-	/* Whole units; what is less is cut off towards the past. */
-	if (column->timestamp_format == TIMESTAMP_EPOCH_MS)
-		return psprintf(INT64_FORMAT, microseconds / 1000 - (microseconds % 1000 < 0 ? 1 : 0));
-	return psprintf(INT64_FORMAT, microseconds / 1000000 - (microseconds % 1000000 < 0 ? 1 : 0));
-}
-
-static char *
-timestamp_text(const OutColumn *column, Datum value)
-{
-	char *text = palloc(MAXDATELEN + 1);
-	int utc = 0;
-
-	JsonEncodeDateTime(text, value, column->type, &utc);
-	if (column->timestamp_format == TIMESTAMP_SQL && strchr(text, 'T'))
-		*strchr(text, 'T') = ' ';
-	return text;
-}
-
-static bool
-is_timestamp(const OutColumn *column)
-{
-	return column->type == TIMESTAMPOID || column->type == TIMESTAMPTZOID;
-}
-
-static bool
-is_number_of_time(const OutColumn *column)
-{
-	return is_timestamp(column) && column->timestamp_format >= TIMESTAMP_EPOCH_S;
-}
-
-/* All digits, whatever extra_float_digits says. */
-static char *
-float_text(const OutColumn *column, Datum value)
-{
-	char *text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
-
-	if (column->type == FLOAT8OID)
-		double_to_shortest_decimal_buf(DatumGetFloat8(value), text);
-	else
-		float_to_shortest_decimal_buf(DatumGetFloat4(value), text);
-	return text;
-}
-
-/* A value as text, in the server's encoding. */
-static char *
-value_text(OutColumn *column, Datum value)
-{
-	if (column->type == FLOAT8OID || column->type == FLOAT4OID)
-		return float_text(column, value);
-	if (is_number_of_time(column))
-		return epoch_text(column, DatumGetTimestamp(value));
-	if (is_timestamp(column) || column->type == DATEOID)
-		return timestamp_text(column, value);
-	return OutputFunctionCall(&column->output, value);
-}
-
 static const char *
 to_utf8(const char *text, size_t *length)
 {
@@ -348,12 +291,10 @@ to_utf8(const char *text, size_t *length)
 	return converted;
 }
 
-/* Bytes of a bytea, or the text in UTF-8. */
+/* Bytes of a bytea, or the text in UTF-8, in the buffer. */
 static const char *
-value_bytes(OutColumn *column, Datum value, size_t *length)
+value_bytes(OutColumn *column, Datum value, StringInfo buffer, size_t *length)
 {
-	char *text;
-
 	if (column->type == BYTEAOID)
 	{
 		bytea *bytes = DatumGetByteaPP(value);
@@ -361,56 +302,84 @@ value_bytes(OutColumn *column, Datum value, size_t *length)
 		*length = VARSIZE_ANY_EXHDR(bytes);
 		return VARDATA_ANY(bytes);
 	}
-	text = value_text(column, value);
-	*length = strlen(text);
-	return to_utf8(text, length);
+	resetStringInfo(buffer);
+	value_write(&column->writer, value, buffer);
+	*length = buffer->len;
+	return to_utf8(buffer->data, length);
 }
 
 /* ---------------------------------------------------------------------------------------------- */
 /* Formats                                                                                        */
 /* ---------------------------------------------------------------------------------------------- */
 
+/* Is it a number that JSON has? */
+static bool
+is_finite(const OutColumn *column, Datum value)
+{
+	switch (column->type)
+	{
+		case FLOAT4OID:
+			return isfinite(DatumGetFloat4(value));
+		case FLOAT8OID:
+			return isfinite(DatumGetFloat8(value));
+		default:
+			return !numeric_is_nan(DatumGetNumeric(value)) &&
+				   !numeric_is_inf(DatumGetNumeric(value));
+	}
+}
+
+static void
+json_write_quoted(StringInfo out, OutColumn *column, Datum value)
+{
+	appendStringInfoCharMacro(out, '"');
+	value_write(&column->writer, value, out);
+	appendStringInfoCharMacro(out, '"');
+}
+
 static void
 json_write_value(StringInfo out, OutColumn *column, Datum value)
 {
-	char *written;
-
 	switch (column->style)
 	{
+		case STYLE_STRING:
+			escape_json(out, OutputFunctionCall(&column->writer.output, value));
+			break;
+		case STYLE_PLAIN:
+			json_write_quoted(out, column, value);
+			break;
+		case STYLE_BARE:
+			value_write(&column->writer, value, out);
+			break;
+		case STYLE_NUMBER:
+			if (is_finite(column, value))
+				value_write(&column->writer, value, out);
+			else
+				json_write_quoted(out, column, value);
+			break;
 		case STYLE_BOOL:
 			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
-			return;
+			break;
 		case STYLE_ARRAY:
 			value = DirectFunctionCall1(array_to_json, value);
 			appendStringInfoString(out, TextDatumGetCString(value));
-			return;
+			break;
 		case STYLE_ROW:
 			value = DirectFunctionCall1(row_to_json, value);
 			appendStringInfoString(out, TextDatumGetCString(value));
-			return;
-		default:
 			break;
 	}
-	written = value_text(column, value);
-	if (column->style == STYLE_BARE || is_number_of_time(column) ||
-		(column->style == STYLE_NUMBER && strpbrk(written, "Nny") == NULL))
-		appendStringInfoString(out, written);
-	else if (is_timestamp(column))
-		appendStringInfo(out, "\"%s\"", written);
-	else
-		escape_json(out, written);
 }
 
 static void
 json_write_object(StringInfo out, RecordEncoder *encoder, const OutField *object,
 				  const Datum *values, const bool *nulls)
 {
-	appendStringInfoChar(out, '{');
+	appendStringInfoCharMacro(out, '{');
 	for (const OutField *field = object->first; field; field = field->next)
 	{
 		OutColumn *column = field->column >= 0 ? &encoder->columns[field->column] : NULL;
 
-		appendStringInfoString(out, field->written);
+		appendBinaryStringInfo(out, field->written, field->written_len);
 		if (column == NULL)
 			json_write_object(out, encoder, field, values, nulls);
 		else if (nulls[column->source])
@@ -418,7 +387,7 @@ json_write_object(StringInfo out, RecordEncoder *encoder, const OutField *object
 		else
 			json_write_value(out, column, values[column->source]);
 	}
-	appendStringInfoChar(out, '}');
+	appendStringInfoCharMacro(out, '}');
 }
 
 static void
@@ -453,7 +422,8 @@ csv_write(StringInfo out, RecordEncoder *encoder, const Datum *values, const boo
 		if (nulls[column->source])
 			appendStringInfoString(out, encoder->options.null_text);
 		else
-			csv_write_field(out, &encoder->options, value_text(column, values[column->source]));
+			csv_write_field(out, &encoder->options,
+							value_text(&column->writer, values[column->source]));
 	}
 }
 
@@ -461,23 +431,24 @@ static void
 write_payload(RecordEncoder *encoder, const Datum *values, const bool *nulls,
 			  OutgoingRecord *record)
 {
-	StringInfoData out;
+	StringInfo out = &encoder->payload;
 
 	if (encoder->options.format == FORMAT_RAW)
 	{
 		OutColumn *column = &encoder->columns[0];
 
 		if (!nulls[column->source])
-			record->payload = value_bytes(column, values[column->source], &record->payload_len);
+			record->payload =
+				value_bytes(column, values[column->source], out, &record->payload_len);
 		return;
 	}
-	initStringInfo(&out);
+	resetStringInfo(out);
 	if (encoder->options.format == FORMAT_JSON)
-		json_write_object(&out, encoder, encoder->root, values, nulls);
+		json_write_object(out, encoder, encoder->root, values, nulls);
 	else
-		csv_write(&out, encoder, values, nulls);
-	record->payload_len = out.len;
-	record->payload = to_utf8(out.data, &record->payload_len);
+		csv_write(out, encoder, values, nulls);
+	record->payload_len = out->len;
+	record->payload = to_utf8(out->data, &record->payload_len);
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -576,12 +547,10 @@ write_headers(OutgoingRecord *record, const OutColumn *column, Datum value)
 static int64
 timestamp_ms(const OutColumn *column, Datum value)
 {
-	OutColumn as_ms = *column;
-	int64 ms;
+	int64 ms = column->type == INT8OID
+				   ? DatumGetInt64(value)
+				   : timestamp_to_epoch(DatumGetTimestamp(value), TIMESTAMP_EPOCH_MS, column->name);
 
-	as_ms.timestamp_format = TIMESTAMP_EPOCH_MS;
-	ms = column->type == INT8OID ? DatumGetInt64(value)
-								 : strtoll(epoch_text(&as_ms, DatumGetTimestamp(value)), NULL, 10);
 	if (ms <= 0)
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 						errmsg("a record's timestamp must be after 1970-01-01"),
@@ -606,7 +575,7 @@ static void
 refuse_metadata(const RecordEncoder *encoder, OutColumn *column, Datum value)
 {
 	if (column->metadata == METADATA_TOPIC &&
-		strcmp(value_text(column, value), encoder->options.topic) == 0)
+		strcmp(value_text(&column->writer, value), encoder->options.topic) == 0)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_GENERATED_ALWAYS),
@@ -624,7 +593,7 @@ write_metadata(RecordEncoder *encoder, OutColumn *column, Datum value, OutgoingR
 	switch (column->metadata)
 	{
 		case METADATA_KEY:
-			record->key = value_bytes(column, value, &record->key_len);
+			record->key = value_bytes(column, value, &encoder->key_text, &record->key_len);
 			break;
 		case METADATA_PARTITION:
 			record->partition = partition_number(column, value);
@@ -668,7 +637,8 @@ record_encode(RecordEncoder *encoder, const Datum *values, const bool *nulls,
 			write_metadata(encoder, column, values[column->source], record);
 	}
 	if (record->key == NULL && encoder->key && !nulls[encoder->key->source])
-		record->key = value_bytes(encoder->key, values[encoder->key->source], &record->key_len);
+		record->key = value_bytes(encoder->key, values[encoder->key->source], &encoder->key_text,
+								  &record->key_len);
 	if (record->key && payload_is_null(encoder, nulls))
 		return;
 	write_payload(encoder, values, nulls, record);

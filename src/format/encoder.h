@@ -18,7 +18,8 @@ extern RecordEncoder *record_encoder_create(Oid foreign_table, TupleDesc source,
 											const AttrNumber *columns);
 
 /*
- * Makes one record of values/nulls (of the source's length), in the current context. A record with
+ * Makes one record of values/nulls (of the source's length), in the current context and the encoder's buffers: it is valid until the
+ * next one. A record with
  * a key in which every column of the payload is null is a tombstone. Raises an error for what the
  * format can't say.
  */

@@ -1,5 +1,5 @@
 /*
- * value.h: one value as text to a Datum of a column's type, and back: what all formats share.
+ * value.h: one value as text to a Datum of a column's type: what all formats share.
  */
 #ifndef TIDEMARK_FORMAT_VALUE_H
 #define TIDEMARK_FORMAT_VALUE_H

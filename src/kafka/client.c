@@ -359,6 +359,7 @@ client_is_hopeless(const KafkaClient *client)
 	}
 }
 
+/* What may be right a moment later. A partition that a request names has been there: a broker that comes up may not know it yet. */
 static bool
 is_timeout(rd_kafka_resp_err_t code)
 {
@@ -366,7 +367,8 @@ is_timeout(rd_kafka_resp_err_t code)
 		   code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__WAIT_COORD ||
 		   code == RD_KAFKA_RESP_ERR__WAIT_CACHE ||
 		   code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
-		   code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+		   code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+		   code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
 rd_kafka_resp_err_t

@@ -181,6 +181,7 @@ sink_open(Sink *sink)
 	sink->target = sink->delivery == DELIVERY_AT_LEAST_ONCE ? &kafka_sink_at_least_once
 															: &kafka_sink;
 	sink->announced_before = sink->announced;
+	sink->portion_rows = FIRST_PORTION_ROWS;
 	sink->target->open(sink);
 	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);
@@ -288,8 +289,6 @@ read_portion(Sending *sending)
 		sink->feed.corrected_to = sink->announced_before;
 	}
 	note_complete(sink);
-	if (sink->portion_rows == 0)
-		sink->portion_rows = FIRST_PORTION_ROWS;
 	more = feed_read(&sink->feed, &sending->next->feed, sink->portion_rows, receive, sending);
 	catalog_end_transaction();
 	MemoryContextSwitchTo(sink->context);

@@ -107,7 +107,7 @@ struct Sink
 	Feed feed;
 	int64 present_to;		  /* as in feed */
 	Ticks announced_before;	  /* this session */
-	int64 portion_rows;		  /* how many are sent at once; 0: not known yet */
+	int64 portion_rows;		  /* how many are sent at once */
 	int64 trimmed_to;		  /* logged changes up to there are deleted, unless others need them */
 	TimestampTz committed_at; /* when the target did it last, in this session */
 	char *complete; /* event time: all final rows up to there were committed before; NULL: none */
