@@ -55,7 +55,7 @@
 
 #include <librdkafka/rdkafka.h>
 
-#define TIMEOUT_MS 30000
+#define TIMEOUT_MS 60000
 #define BIG_STRING (1024 * 1024)
 
 static volatile sig_atomic_t interrupted = 0;
@@ -278,25 +278,44 @@ admin_answer(rd_kafka_queue_t *queue, const char *what)
 	return event;
 }
 
-static void
-create_topic(rd_kafka_t *rk, const char *topic, int partitions)
+/* Asks once for a topic. False: not now, since the broker has been too slow to tell its controller that it lives. */
+static bool
+try_create_topic(rd_kafka_t *rk, rd_kafka_queue_t *queue, rd_kafka_NewTopic_t *new_topic)
 {
-	char error[256];
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-	rd_kafka_NewTopic_t *new_topic =
-		rd_kafka_NewTopic_new(topic, partitions, 1, error, sizeof(error));
 	rd_kafka_event_t *event;
 	const rd_kafka_topic_result_t **results;
 	size_t count;
+	bool fenced;
 
-	if (new_topic == NULL)
-		die("%s", error);
 	rd_kafka_CreateTopics(rk, &new_topic, 1, NULL, queue);
 	event = admin_answer(queue, "create topic");
 	results =
 		rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
-	check_topic_results("create topic", results, count);
+	fenced = count == 1 && rd_kafka_topic_result_error(results[0]) ==
+							   RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR;
+	if (!fenced)
+		check_topic_results("create topic", results, count);
 	rd_kafka_event_destroy(event);
+	return !fenced;
+}
+
+static void
+create_topic(rd_kafka_t *rk, const char *topic, int partitions)
+{
+	char error[256];
+	double deadline = seconds_now() + TIMEOUT_MS / 1000;
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	rd_kafka_NewTopic_t *new_topic =
+		rd_kafka_NewTopic_new(topic, partitions, 1, error, sizeof(error));
+
+	if (new_topic == NULL)
+		die("%s", error);
+	while (!try_create_topic(rk, queue, new_topic))
+	{
+		if (seconds_now() > deadline)
+			die("create topic \"%s\": the broker is fenced", topic);
+		usleep(50000);
+	}
 	rd_kafka_NewTopic_destroy(new_topic);
 	rd_kafka_queue_destroy(queue);
 	wait_for_partitions(rk, topic, partitions);

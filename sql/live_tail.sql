@@ -2,28 +2,23 @@
 -- case no more of the stream than that needs.
 CREATE EXTENSION tidemark;
 
--- what a query's plan did: "tail: ..." by what it came from, and how many rows of the stream it read
-CREATE FUNCTION plan_of(query text, INOUT tail text DEFAULT 'none', OUT rows_read bigint) LANGUAGE plpgsql AS $$
+-- the nodes of a query's plan, as they have run, each before those below it
+CREATE FUNCTION plan_nodes(query text) RETURNS SETOF json LANGUAGE plpgsql AS $$
 DECLARE
     plan json;
-    node json;
-    nodes json[];
 BEGIN
     EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING OFF, FORMAT json) ' || query INTO plan;
-    nodes := ARRAY[plan->0->'Plan'];
-    rows_read := 0;
-    WHILE cardinality(nodes) > 0 LOOP
-        node := nodes[1];
-        nodes := nodes[2:] || ARRAY(SELECT json_array_elements(node->'Plans'));
-        CONTINUE WHEN (node->>'Actual Loops')::int = 0;
-        IF node->>'Node Type' = 'WindowAgg' THEN
-            tail := CASE WHEN node->>'Output' ~ 'tidemark.replay' THEN 'replayed' ELSE 'slice' END;
-        END IF;
-        IF node->>'Relation Name' = 'measured' THEN
-            rows_read := rows_read + (node->>'Actual Rows')::numeric::bigint * (node->>'Actual Loops')::int;
-        END IF;
-    END LOOP;
+    RETURN QUERY WITH RECURSIVE nodes AS (
+        SELECT plan->0->'Plan' AS node UNION ALL SELECT json_array_elements(node->'Plans') FROM nodes)
+    SELECT node FROM nodes WHERE (node->>'Actual Loops')::int > 0;
 END
+$$;
+
+-- what a query's plan did: "tail: ..." by what it came from, and how many rows of the stream it read
+CREATE FUNCTION plan_of(query text, OUT tail text, OUT rows_read bigint) LANGUAGE sql AS $$
+SELECT coalesce(max(CASE WHEN node->>'Output' ~ 'tidemark.replay' THEN 'replayed' ELSE 'slice' END) FILTER (WHERE node->>'Node Type' = 'WindowAgg'), 'none'),
+       coalesce(sum((node->>'Actual Rows')::numeric::bigint * (node->>'Actual Loops')::int) FILTER (WHERE node->>'Relation Name' = 'measured'), 0)
+  FROM plan_nodes(query) node
 $$;
 
 -- the maintainer saves states soon after it has become quiet
@@ -329,21 +324,8 @@ DROP TABLE hiding CASCADE;
 RESET client_min_messages;
 
 -- very many keys: saved states are taken of those that have rows in the tail, and of keys with nulls
-CREATE FUNCTION states_taken(query text, OUT taken bigint) LANGUAGE plpgsql AS $$
-DECLARE
-    plan json;
-    nodes json[];
-BEGIN
-    EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, FORMAT json) ' || query INTO plan;
-    nodes := ARRAY[plan->0->'Plan'];
-    taken := 0;
-    WHILE cardinality(nodes) > 0 LOOP
-        IF nodes[1]->>'Alias' ~ '^states' THEN
-            taken := taken + (nodes[1]->>'Actual Rows')::numeric::bigint;
-        END IF;
-        nodes := nodes[2:] || ARRAY(SELECT json_array_elements(nodes[1]->'Plans'));
-    END LOOP;
-END
+CREATE FUNCTION states_taken(query text) RETURNS bigint LANGUAGE sql AS $$
+SELECT coalesce(sum((node->>'Actual Rows')::numeric::bigint), 0) FROM plan_nodes(query) node WHERE node->>'Alias' ~ '^states'
 $$;
 CREATE TABLE crowd (at timestamp NOT NULL, key int, part text, x float8);
 SELECT tidemark.create_stream('crowd', 'at', allowed_delay => '1 s');

@@ -99,14 +99,6 @@ sub final
 	return "SELECT $names FROM (" . sprintf($query, $source) . ') q WHERE ' . which($name);
 }
 
-sub are_equal
-{
-	my ($name, $expected, $got) = @_;
-	return becomes($node, qq{WITH expected AS MATERIALIZED ($expected), got AS MATERIALIZED ($got)
-		(SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE got) x LIMIT 5)
-		UNION ALL (SELECT 'unexpected', * FROM (TABLE got EXCEPT ALL TABLE expected) x LIMIT 5)}, '', $name);
-}
-
 # What a compacted topic keeps. A tombstone has no columns.
 sub kept
 {
@@ -138,10 +130,10 @@ sub are_the_views
 	for my $name (sort keys %views)
 	{
 		my $final = final($name);
-		are_equal("$when: marked changes add up to $name", $final, added_up($name, "${name}_marked"));
+		rows_become($node, $final, added_up($name, "${name}_marked"), "$when: marked changes add up to $name");
 		next unless defined $views{$name}[2];
-		are_equal("$when: what a compacted topic keeps is $name", $final, kept($name, "${name}_kept"));
-		are_equal("$when: also of who came late", $final, kept($name, "${name}_kept_late")) if $late_sinks;
+		rows_become($node, $final, kept($name, "${name}_kept"), "$when: what a compacted topic keeps is $name");
+		rows_become($node, $final, kept($name, "${name}_kept_late"), "$when: also of who came late") if $late_sinks;
 	}
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM tidemark.continuous_views, tidemark.verify(view)'), '0', "$when: views = batch");
 }
@@ -166,7 +158,8 @@ insert_rows(100);
 are_the_views('rows in order');
 for my $name (@final)
 {
-	are_equal("each row of $name once, when it is final", final($name), 'SELECT ' . names($views{$name}[1]) . " FROM ${name}_appended_topic WHERE " . which($name));
+	rows_become($node, final($name), 'SELECT ' . names($views{$name}[1]) . " FROM ${name}_appended_topic WHERE " . which($name),
+		"each row of $name once, when it is final");
 	is($node->safe_psql('postgres', "SELECT corrections_ignored FROM tidemark.sinks WHERE topic = '${name}_appended_topic'::regclass"), '0', 'nothing is corrected yet');
 }
 for my $round (1 .. 4)

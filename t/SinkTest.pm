@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TidemarkServer;
 
-our @EXPORT = qw(seed_run create_sink_topics wait_sent wait_sink_state becomes is_sent_to);
+our @EXPORT = qw(seed_run create_sink_topics kill_and_restart wait_sent wait_sink_state becomes rows_become final_rows is_sent_to is_kept_in);
 
 # What is random follows from TIDEMARK_SEED, which is told.
 sub seed_run
@@ -35,6 +35,18 @@ sub create_sink_topics
 		$kafka->topic($topic, $partitions);
 		create_topic_table($node, $kafka, "${topic}_topic", $topic, $all);
 	}
+	return;
+}
+
+# Kills the 'server', the 'broker' or 'both', and starts it again.
+sub kill_and_restart
+{
+	my ($node, $kafka, $what) = @_;
+
+	$kafka->kill9 if $what ne 'server';
+	$node->kill9 if $what ne 'broker';
+	start_again($node) if $what ne 'broker';
+	$kafka->restart if $what ne 'server';
 	return;
 }
 
@@ -75,16 +87,37 @@ sub becomes
 	return is($result, $expected, $name);
 }
 
-# The topic has the rows of the view, up to its frontier if it's continuous, each once.
+# A query gives the rows of another one, soon, each as often.
+sub rows_become
+{
+	my ($node, $expected, $query, $name) = @_;
+	return becomes($node, qq{
+		WITH expected AS MATERIALIZED ($expected), found AS MATERIALIZED ($query)
+		(SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE found) x LIMIT 5)
+		UNION ALL (SELECT 'unexpected', * FROM (TABLE found EXCEPT ALL TABLE expected) x LIMIT 5)}, '', $name);
+}
+
+# A query for the rows of the view, up to its frontier if it's continuous.
+sub final_rows
+{
+	my ($node, $view, $columns) = @_;
+	my $frontier = $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$view'::regclass");
+	return "SELECT $columns FROM $view" . ($frontier eq '' ? '' : qq{ WHERE "createTime" <= '$frontier'});
+}
+
+# The topic has these, each once.
 sub is_sent_to
 {
 	my ($node, $view, $topic, $columns, $name) = @_;
-	my $frontier = $node->safe_psql('postgres', "SELECT frontier FROM tidemark.continuous_views WHERE view = '$view'::regclass");
-	my $condition = $frontier eq '' ? '' : qq{WHERE "createTime" <= '$frontier'};
-	return becomes($node, qq{
-		WITH final AS MATERIALIZED (SELECT $columns FROM $view $condition), sent AS MATERIALIZED (SELECT $columns FROM $topic)
-		(SELECT 'lost', * FROM (TABLE final EXCEPT ALL TABLE sent) l LIMIT 5)
-		UNION ALL (SELECT 'repeated', * FROM (TABLE sent EXCEPT ALL TABLE final) r LIMIT 5)}, '', $name);
+	return rows_become($node, final_rows($node, $view, $columns), "SELECT $columns FROM $topic", $name);
+}
+
+# A compacted topic, of which the last record of each key is kept, comes to have these; "orderId" is null in tombstones only.
+sub is_kept_in
+{
+	my ($node, $view, $topic, $columns, $name) = @_;
+	my $last = qq{SELECT DISTINCT ON (key) $columns FROM $topic ORDER BY key, pos DESC};
+	return rows_become($node, final_rows($node, $view, $columns), qq{SELECT $columns FROM ($last) l WHERE "orderId" IS NOT NULL}, $name);
 }
 
 1;

@@ -10,8 +10,7 @@
  */
 #include "tidemark.h"
 
-#include "windowapi.h"
-
+#include "aggregate/window_arguments.h"
 #include "stream/event_time.h"
 
 typedef struct Entry
@@ -29,25 +28,18 @@ tidemark_begins_entry(PG_FUNCTION_ARGS)
 	WindowObject window = PG_WINDOW_OBJECT();
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Entry *entry;
-	bool isnull[2];
 	Ticks time;
-	int64 length;
 	Datum values[2];
+	bool known = window_arguments(window, "begins_entry", lengthof(values), values);
 
-	if (!WindowObjectIsValid(window))
-		elog(ERROR, "begins_entry called in non-window context");
 	if (!event_time_type_ok(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("tidemark.begins_entry is for plans of continuous views")));
 	entry = WinGetPartitionLocalMemory(window, sizeof(Entry));
-	values[0] = WinGetFuncArgCurrent(window, 0, &isnull[0]);
-	values[1] = WinGetFuncArgCurrent(window, 1, &isnull[1]);
-	WinSetMarkPosition(window, WinGetCurrentPosition(window));
-	if (isnull[0] || isnull[1])
+	if (!known)
 		PG_RETURN_NULL();
 	time = event_time_ticks(type, values[0]);
-	length = DatumGetInt64(values[1]);
-	if (entry->begun && time <= ticks_plus(entry->begin, length))
+	if (entry->begun && time <= ticks_plus(entry->begin, DatumGetInt64(values[1])))
 		PG_RETURN_BOOL(false);
 	entry->begun = true;
 	entry->begin = time;

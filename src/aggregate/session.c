@@ -18,9 +18,9 @@
 #include "libpq/pqformat.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "windowapi.h"
 
 #include "aggregate/sliding_method.h"
+#include "aggregate/window_arguments.h"
 #include "stream/event_time.h"
 
 #define NAME "session"
@@ -114,22 +114,14 @@ tidemark_session(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Datum values[2];
 	Session *session;
-	bool time_is_null;
-	bool gap_is_null;
-	Datum time;
-	Datum gap;
 
-	if (!WindowObjectIsValid(window))
-		elog(ERROR, "session called in non-window context");
-	session = WinGetPartitionLocalMemory(window, sizeof(Session));
-	time = WinGetFuncArgCurrent(window, 0, &time_is_null);
-	gap = WinGetFuncArgCurrent(window, 1, &gap_is_null);
-	WinSetMarkPosition(window, WinGetCurrentPosition(window));
-	if (time_is_null || gap_is_null)
+	if (!window_arguments(window, NAME, lengthof(values), values))
 		PG_RETURN_NULL();
+	session = WinGetPartitionLocalMemory(window, sizeof(Session));
 	PG_RETURN_DATUM(event_time_datum(
-		type, next_row(session, event_time_ticks(type, time), gap_ticks(type, gap))));
+		type, next_row(session, event_time_ticks(type, values[0]), gap_ticks(type, values[1]))));
 }
 
 PG_FUNCTION_INFO_V1(tidemark_joined_session);
@@ -140,27 +132,19 @@ tidemark_joined_session(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Datum values[3];
+	bool known = window_arguments(window, "joined_session", lengthof(values), values);
 	Session *session;
-	bool isnull[3];
-	Datum begin;
-	Datum gap;
-	Datum end;
 
-	if (!WindowObjectIsValid(window))
-		elog(ERROR, "joined_session called in non-window context");
 	if (!event_time_type_ok(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("tidemark.joined_session is for plans of continuous views")));
-	session = WinGetPartitionLocalMemory(window, sizeof(Session));
-	begin = WinGetFuncArgCurrent(window, 0, &isnull[0]);
-	gap = WinGetFuncArgCurrent(window, 1, &isnull[1]);
-	end = WinGetFuncArgCurrent(window, 2, &isnull[2]);
-	WinSetMarkPosition(window, WinGetCurrentPosition(window));
-	if (isnull[0] || isnull[1] || isnull[2])
+	if (!known)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(
-		event_time_datum(type, next_event(session, event_time_ticks(type, begin),
-										  event_time_ticks(type, end), DatumGetInt64(gap))));
+	session = WinGetPartitionLocalMemory(window, sizeof(Session));
+	PG_RETURN_DATUM(event_time_datum(type, next_event(session, event_time_ticks(type, values[0]),
+													  event_time_ticks(type, values[2]),
+													  DatumGetInt64(values[1]))));
 }
 
 /* ---------- as a method ---------- */

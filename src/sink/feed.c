@@ -31,6 +31,7 @@
 
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/params.h"
@@ -720,6 +721,8 @@ feed_trim(const ContinuousView *view)
 	Oid types[] = {OIDOID};
 	Datum values[] = {ObjectIdGetDatum(view->relid)};
 
+	/* Two that move their positions at the same time don't see each other's: the second one waits for the first, and sees it. */
+	LockDatabaseObject(RelationRelationId, view->changes, 0, ExclusiveLock);
 	(void) catalog_execute(
 		psprintf("DELETE FROM %s WHERE seq <= (SELECT min(seq) FROM ("
 				 "SELECT seq FROM tidemark.sink WHERE view = $1 UNION ALL "

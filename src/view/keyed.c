@@ -402,7 +402,7 @@ keyed_output(const Keyed *keyed, RangeTblEntry *source)
 	reference->rtindex = rtindex;
 	level->targetList = (List *) inputs_read((Node *) level->targetList, keyed->inputs, rtindex);
 	level->jointree = makeFromExpr(list_make1(reference), NULL);
-	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
+	lfirst(shape_input_entry(level)) = source;
 	return query;
 }
 
@@ -456,6 +456,28 @@ keyed_equal(const KeyedColumn *key, Expr *left, Expr *right)
 
 	set_opfuncid(equal);
 	return &equal->xpr;
+}
+
+SortGroupClause *
+keyed_sort_clause(const Query *query, const KeyedColumn *column)
+{
+	SortGroupClause *clause =
+		sort_clause(list_nth_node(TargetEntry, query->targetList, column->column - 1),
+					column->equality, column->ordering);
+
+	clause->nulls_first = column->nulls_first;
+	return clause;
+}
+
+List *
+keyed_sort_clauses(const Query *query, const List *columns)
+{
+	List *clauses = NIL;
+	ListCell *cell;
+
+	foreach (cell, columns)
+		clauses = lappend(clauses, keyed_sort_clause(query, lfirst(cell)));
+	return clauses;
 }
 
 static bool

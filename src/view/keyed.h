@@ -77,6 +77,10 @@ extern Query *keyed_output_of_kept(const Keyed *keyed, RangeTblEntry *source);
 /* "left = right", as the key compares them. */
 extern Expr *keyed_equal(const KeyedColumn *key, Expr *left, Expr *right);
 
+/* The column as an item of ORDER BY, GROUP BY or the like in a query whose output begins with the inputs; those of a list likewise. */
+extern SortGroupClause *keyed_sort_clause(const Query *query, const KeyedColumn *column);
+extern List *keyed_sort_clauses(const Query *query, const List *columns);
+
 /* Can this input be null? */
 extern bool keyed_is_nullable(const Keyed *keyed, AttrNumber column);
 

@@ -88,25 +88,8 @@ add_begins(const Keyed *keyed, int64 length, Query *query)
 	call->winref = window->winref = 1;
 	call->location = -1;
 	add_target(query, (Expr *) call, "begins");
-	foreach (cell, keyed->keys)
-	{
-		const KeyedColumn *key = lfirst(cell);
-
-		window->partitionClause =
-			lappend(window->partitionClause,
-					sort_clause(list_nth_node(TargetEntry, query->targetList, key->column - 1),
-								key->equality, key->ordering));
-	}
-	foreach (cell, keyed->order)
-	{
-		const KeyedColumn *column = lfirst(cell);
-		SortGroupClause *item =
-			sort_clause(list_nth_node(TargetEntry, query->targetList, column->column - 1),
-						column->equality, column->ordering);
-
-		item->nulls_first = column->nulls_first;
-		window->orderClause = lappend(window->orderClause, item);
-	}
+	window->partitionClause = keyed_sort_clauses(query, keyed->keys);
+	window->orderClause = keyed_sort_clauses(query, keyed->order);
 	foreach (cell, keyed->ties)
 		ties = lappend(ties, input_variable(keyed, lfirst_int(cell)));
 	if (ties)

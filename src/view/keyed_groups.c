@@ -336,19 +336,9 @@ in_order(const Keyed *keyed, RangeTblEntry *events)
 	RangeTblEntry *grouped = keyed->sessions ? keyed_sessions_assigned(keyed, events) : events;
 	Query *query = select_from(grouped, grouped->subquery);
 	TypeCacheEntry *type = lookup_type_cache(BOOLOID, TYPECACHE_EQ_OPR | TYPECACHE_GT_OPR);
-	ListCell *cell;
 
-	foreach (cell, keyed->keys)
-	{
-		const KeyedColumn *key = lfirst(cell);
-
-		query->sortClause =
-			lappend(query->sortClause,
-					sort_clause(list_nth_node(TargetEntry, query->targetList, key->column - 1),
-								key->equality, key->ordering));
-	}
 	query->sortClause = lappend(
-		query->sortClause,
+		keyed_sort_clauses(query, keyed->keys),
 		sort_clause(list_nth_node(TargetEntry, query->targetList, keyed_groups_is_state(keyed) - 1),
 					type->eq_opr, type->gt_opr));
 	return subquery_entry(query, "events");
@@ -524,7 +514,7 @@ output_over(const Keyed *keyed, RangeTblEntry *entry, bool states, Query **level
 	(*level)->targetList = (List *) read_events((Node *) (*level)->targetList, &context);
 	(*level)->havingQual = read_events((*level)->havingQual, &context);
 	(*level)->jointree = makeFromExpr(list_make1(reference), NULL);
-	lfirst(list_nth_cell((*level)->rtable, context.rtindex - 1)) = entry;
+	lfirst(shape_input_entry(*level)) = entry;
 	return query;
 }
 

@@ -310,17 +310,8 @@ keyed_sessions_assigned(const Keyed *keyed, RangeTblEntry *events)
 	WindowClause *window = makeNode(WindowClause);
 	TargetEntry *begin =
 		makeTargetEntry(event_begin(keyed), list_length(query->targetList) + 1, "begin", true);
-	ListCell *cell;
 
-	foreach (cell, keyed->row_keys)
-	{
-		const KeyedColumn *key = lfirst(cell);
-
-		window->partitionClause =
-			lappend(window->partitionClause,
-					sort_clause(list_nth_node(TargetEntry, query->targetList, key->column - 1),
-								key->equality, key->ordering));
-	}
+	window->partitionClause = keyed_sort_clauses(query, keyed->row_keys);
 	window->orderClause = list_make1(sort_clause(begin, type->eq_opr, type->lt_opr));
 	window->frameOptions = FRAMEOPTION_DEFAULTS;
 	window->winref = 1;

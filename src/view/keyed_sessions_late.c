@@ -71,12 +71,11 @@ stretches_of(const Keyed *keyed, List *events)
 	foreach (cell, keyed->keys)
 	{
 		const KeyedColumn *key = lfirst(cell);
-		TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, key->column - 1);
 
-		entry->expr = event_variable(keyed, key->column);
-		query->groupClause =
-			lappend(query->groupClause, sort_clause(entry, key->equality, key->ordering));
+		list_nth_node(TargetEntry, query->targetList, key->column - 1)->expr =
+			event_variable(keyed, key->column);
 	}
+	query->groupClause = keyed_sort_clauses(query, keyed->keys);
 	add_target(
 		query,
 		(Expr *) make_aggregate(F_COUNT_ANY, INT8OID, InvalidOid, InvalidOid, list_make1(place)),

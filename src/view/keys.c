@@ -334,7 +334,7 @@ read_rows(Query *query, TupleDesc columns)
 		if (attnum <= 0 || compat_is_virtual(TupleDescAttr(columns, attnum - 1)))
 			return false;
 	}
-	lfirst(list_nth_cell(query->rtable, rtindex - 1)) = tuplestore_entry(columns, KEYS_MAX_ROWS);
+	lfirst(shape_input_entry(query)) = tuplestore_entry(columns, KEYS_MAX_ROWS);
 	return true;
 }
 

@@ -56,9 +56,7 @@ layers_has(const Shape *shape)
 static ListCell *
 entry_of_groups(Query *query, int depth)
 {
-	Query *above = shape_level(query, depth - 1);
-
-	return list_nth_cell(above->rtable, shape_input(above) - 1);
+	return shape_input_entry(shape_level(query, depth - 1));
 }
 
 /* The query that makes the groups, with their event time as a column. */
@@ -296,4 +294,11 @@ layers_newest(const Layers *layers)
 {
 	return layers->keyed ? subquery_entry(keyed_input(layers->keyed, NULL, NULL), "newest")
 						 : newest_of_groups(layers);
+}
+
+Query *
+layers_read(Query *query, RangeTblEntry *rows)
+{
+	lfirst(shape_input_entry(shape_stream_level(query))) = rows;
+	return query;
 }

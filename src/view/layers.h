@@ -58,4 +58,7 @@ extern RangeTblEntry *layers_rows(const Layers *layers, Query *new);
 /* Rows of the stream after the known ones, likewise; only the event time counts, which no new row of the lower layer has later. */
 extern RangeTblEntry *layers_newest(const Layers *layers);
 
+/* Puts an entry with the lower layer's rows in the place of the stream in a query over it, which is returned. */
+extern Query *layers_read(Query *query, RangeTblEntry *rows);
+
 #endif

@@ -615,7 +615,7 @@ over_window_output(const OverWindow *window, RangeTblEntry *source)
 	level->windowClause = NIL;
 	level->hasWindowFuncs = false;
 	level->jointree->quals = NULL;
-	lfirst(list_nth_cell(level->rtable, rtindex - 1)) = source;
+	lfirst(shape_input_entry(level)) = source;
 	return query;
 }
 

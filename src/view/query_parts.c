@@ -8,6 +8,7 @@
 
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_func.h"
@@ -16,6 +17,13 @@
 #include "view/query_parts.h"
 
 /* ---- expressions --------------------------------------------------------------------------------- */
+
+Expr *
+int4_constant(int32 value)
+{
+	return (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(value), false,
+							  true);
+}
 
 Expr *
 null_like(const Node *expression)
@@ -264,4 +272,46 @@ order_by(Query *query, AttrNumber column)
 		lookup_type_cache(exprType((Node *) entry->expr), TYPECACHE_LT_OPR | TYPECACHE_EQ_OPR);
 
 	query->sortClause = list_make1(sort_clause(entry, type->eq_opr, type->lt_opr));
+}
+
+CommonTableExpr *
+make_with(char *name, Query *query, int references)
+{
+	CommonTableExpr *with = makeNode(CommonTableExpr);
+	ListCell *cell;
+
+	with->ctename = name;
+	with->ctematerialized = CTEMaterializeAlways;
+	with->ctequery = (Node *) query;
+	with->location = -1;
+	with->cterefcount = references;
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *column = lfirst_node(TargetEntry, cell);
+		Node *expression = (Node *) column->expr;
+
+		if (column->resjunk)
+			continue;
+		with->ctecolnames = lappend(with->ctecolnames, makeString(column->resname));
+		with->ctecoltypes = lappend_oid(with->ctecoltypes, exprType(expression));
+		with->ctecoltypmods = lappend_int(with->ctecoltypmods, exprTypmod(expression));
+		with->ctecolcollations = lappend_oid(with->ctecolcollations, exprCollation(expression));
+	}
+	return with;
+}
+
+RangeTblEntry *
+with_entry(const CommonTableExpr *with, int levels)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+	entry->rtekind = RTE_CTE;
+	entry->ctename = with->ctename;
+	entry->ctelevelsup = levels;
+	entry->coltypes = with->ctecoltypes;
+	entry->coltypmods = with->ctecoltypmods;
+	entry->colcollations = with->ctecolcollations;
+	entry->eref = makeAlias(with->ctename, with->ctecolnames);
+	entry->inFromCl = true;
+	return entry;
 }

@@ -9,6 +9,8 @@
 #include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
+extern Expr *int4_constant(int32 value);
+
 /* Null, of the expression's type. */
 extern Expr *null_like(const Node *expression);
 
@@ -53,5 +55,9 @@ extern SortGroupClause *sort_clause(TargetEntry *entry, Oid equality, Oid orderi
 
 /* ORDER BY this column of the query's output, in the default order of its type. */
 extern void order_by(Query *query, AttrNumber column);
+
+/* The query as a WITH query that is run once, for so many references; and one of these, that many levels below the query that has it. */
+extern CommonTableExpr *make_with(char *name, Query *query, int references);
+extern RangeTblEntry *with_entry(const CommonTableExpr *with, int levels);
 
 #endif

@@ -72,6 +72,12 @@ shape_input(Query *query)
 	return castNode(RangeTblRef, node)->rtindex;
 }
 
+ListCell *
+shape_input_entry(Query *query)
+{
+	return list_nth_cell(query->rtable, shape_input(query) - 1);
+}
+
 /* Columns of the level's input, in the place of which stand what they are made of. */
 static Node *
 column_below(Node *node, void *arg)

@@ -55,6 +55,9 @@ extern void shape_require(const Shape *shape, const char *view_name);
 /* The one input of a level of a query that has a shape: its range table index. */
 extern int shape_input(Query *query);
 
+/* Its entry in the range table, in the place of which another one can be put. */
+extern ListCell *shape_input_entry(Query *query);
+
 /* The name of the stream's event time, quoted as needed. */
 extern const char *shape_time_name(const Shape *shape);
 

@@ -71,13 +71,6 @@ find_slice(const SharedSlices *slices, Ticks after, Ticks to)
 	return NULL;
 }
 
-/* The stream's entry in the range table of its level. */
-static ListCell *
-stream_entry(Query *level)
-{
-	return list_nth_cell(level->rtable, shape_input(level) - 1);
-}
-
 /* The columns of the stream that the query reads; false if it reads whole rows, or not all partitions. */
 static bool
 columns_read(Query *query, Bitmapset **columns)
@@ -98,7 +91,7 @@ columns_read(Query *query, Bitmapset **columns)
 			return false;
 		*columns = bms_add_member(*columns, column);
 	}
-	return lfirst_node(RangeTblEntry, stream_entry(level))->inh;
+	return lfirst_node(RangeTblEntry, shape_input_entry(level))->inh;
 }
 
 void
@@ -196,7 +189,7 @@ shared_slices_use(const SharedSlices *slices, Query *query, Ticks after, Ticks t
 	if (slice == NULL || slice->rows == NULL || !columns_read(query, &columns) ||
 		!bms_is_subset(columns, slice->columns))
 		return NULL;
-	lfirst(stream_entry(shape_stream_level(query))) =
+	lfirst(shape_input_entry(shape_stream_level(query))) =
 		tuplestore_entry(slice->descriptor, tuplestore_tuple_count(slice->rows));
 	return tuplestore_environment(slice->rows, slice->descriptor);
 }
