@@ -2,7 +2,7 @@
 -- structure, and for each row's entry
 CREATE EXTENSION amcheck;
 CREATE FUNCTION checked(OUT view text, OUT method name, OUT rows bigint, OUT by_index bigint, OUT differing bigint) RETURNS SETOF record LANGUAGE plpgsql
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v record;
 BEGIN

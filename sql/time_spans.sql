@@ -1,6 +1,7 @@
 -- BRIN indexes on event time (stream/time_spans.c): whatever is asked, by index and without it the same rows come
 SELECT opcname, opcintype::regtype, amvalidate(oid) FROM pg_opclass WHERE opcnamespace = 'tidemark'::regnamespace ORDER BY opcname;
 SET timezone = 'Europe/Berlin';
+SET jit = off;
 CREATE TABLE times (id int, t timestamp, z timestamptz, d date, n bigint);
 -- in order, out of order, stragglers, many at the same time, none, and the first and last there are
 CREATE FUNCTION some_times(first int, last int) RETURNS SETOF times LANGUAGE sql AS $$
