@@ -170,9 +170,7 @@ request_offsets(KafkaClient *client, void *arg, int slice_ms)
 		request->offsets[i] = found->offset;
 	}
 	rd_kafka_topic_partition_list_destroy(list);
-	/* the broker has named these partitions: that it doesn't know one passes, as when it has just come back */
-	return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
-														: code;
+	return code;
 }
 
 static bool

@@ -684,24 +684,10 @@ destroy_receiver(DestReceiver *receiver)
 /* ---- the merge ---------------------------------------------------------------------------------- */
 
 static void
-sort_by(Query *query, const KeyedColumn *column)
-{
-	TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, column->column - 1);
-	SortGroupClause *item = sort_clause(entry, column->equality, column->ordering);
-
-	item->nulls_first = column->nulls_first;
-	query->sortClause = lappend(query->sortClause, item);
-}
-
-static void
 sort_input(const Keyed *keyed, Query *input)
 {
-	ListCell *cell;
-
-	foreach (cell, keyed->keys)
-		sort_by(input, lfirst(cell));
-	foreach (cell, keyed->order)
-		sort_by(input, lfirst(cell));
+	input->sortClause = list_concat(input->sortClause, keyed_sort_clauses(input, keyed->keys));
+	input->sortClause = list_concat(input->sortClause, keyed_sort_clauses(input, keyed->order));
 }
 
 static void
