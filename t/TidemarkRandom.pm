@@ -215,7 +215,7 @@ sub random_window_within
 	my ($within, $from) = random_group_window($stream);
 	($within, $from) = random_group_window($stream) while $from;
 	my $key = chance(0.4) ? ', ' . pick('k1', 'k2', 'b') : '';
-	my $order = $total ? 'ORDER BY ' . total_order($stream) : pick('', map { "ORDER BY $_" } 'i', 'f DESC', 'k2, n', 't', 't DESC, k1');
+	my $order = $total ? 'ORDER BY ' . total_order($stream) . ', t' : pick('', map { "ORDER BY $_" } 'i', 'f DESC', 'k2, n', 't', 't DESC, k1');
 	my $frame = !$order ? '' : pick(
 		'', 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING', 'GROUPS BETWEEN 1 PRECEDING AND 2 FOLLOWING',
 		'GROUPS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE TIES');

@@ -379,7 +379,7 @@ json_write_object(StringInfo out, RecordEncoder *encoder, const OutField *object
 	{
 		OutColumn *column = field->column >= 0 ? &encoder->columns[field->column] : NULL;
 
-		appendBinaryStringInfo(out, field->written, field->written_len);
+		text_append(out, field->written, field->written_len);
 		if (column == NULL)
 			json_write_object(out, encoder, field, values, nulls);
 		else if (nulls[column->source])

@@ -48,22 +48,6 @@ value_writer_init(ValueWriter *writer, const char *name, Oid type, TimestampForm
 	fmgr_info(output, &writer->output);
 }
 
-/* Room for n bytes at the buffer's end, which written() then counts. */
-static inline char *
-room(StringInfo out, int n)
-{
-	if (out->maxlen - out->len <= n)
-		enlargeStringInfo(out, n);
-	return out->data + out->len;
-}
-
-static inline void
-written(StringInfo out, int n)
-{
-	out->len += n;
-	out->data[out->len] = '\0';
-}
-
 /* ---- dates and times ---- */
 
 int64
@@ -144,14 +128,14 @@ write_fraction(char *p, uint32 us)
 static void
 write_timestamp(ValueWriter *writer, Timestamp timestamp, StringInfo out)
 {
-	char *begin = room(out, MAXDATELEN + 1);
+	char *begin = text_room(out, MAXDATELEN + 1);
 	char *p = begin + DATE_LENGTH + 1;
 	int64 us;
 	uint32 seconds;
 
 	if (TIMESTAMP_NOT_FINITE(timestamp) || !take_day(writer, timestamp))
 	{
-		written(out, encode_date_time(writer, TimestampGetDatum(timestamp), begin));
+		text_written(out, encode_date_time(writer, TimestampGetDatum(timestamp), begin));
 		return;
 	}
 	memcpy(begin, writer->day_text, DATE_LENGTH + 1);
@@ -168,7 +152,7 @@ write_timestamp(ValueWriter *writer, Timestamp timestamp, StringInfo out)
 		memcpy(p, ZONE, ZONE_LENGTH);
 		p += ZONE_LENGTH;
 	}
-	written(out, p - begin);
+	text_written(out, p - begin);
 }
 
 /* ---- all types ---- */
@@ -188,33 +172,36 @@ value_write(ValueWriter *writer, Datum value, StringInfo out)
 	switch (writer->type)
 	{
 		case INT2OID:
-			written(out, pg_itoa(DatumGetInt16(value), room(out, INT8_LENGTH)));
+			text_written(out, pg_itoa(DatumGetInt16(value), text_room(out, INT8_LENGTH)));
 			break;
 		case INT4OID:
-			written(out, pg_ltoa(DatumGetInt32(value), room(out, INT8_LENGTH)));
+			text_written(out, pg_ltoa(DatumGetInt32(value), text_room(out, INT8_LENGTH)));
 			break;
 		case INT8OID:
-			written(out, pg_lltoa(DatumGetInt64(value), room(out, INT8_LENGTH)));
+			text_written(out, pg_lltoa(DatumGetInt64(value), text_room(out, INT8_LENGTH)));
 			break;
 		case FLOAT4OID:
-			written(out, float_to_shortest_decimal_buf(DatumGetFloat4(value),
-													   room(out, FLOAT_SHORTEST_DECIMAL_LEN)));
+			text_written(out,
+						 float_to_shortest_decimal_buf(DatumGetFloat4(value),
+													   text_room(out, FLOAT_SHORTEST_DECIMAL_LEN)));
 			break;
 		case FLOAT8OID:
-			written(out, double_to_shortest_decimal_buf(DatumGetFloat8(value),
-														room(out, DOUBLE_SHORTEST_DECIMAL_LEN)));
+			text_written(
+				out, double_to_shortest_decimal_buf(DatumGetFloat8(value),
+													text_room(out, DOUBLE_SHORTEST_DECIMAL_LEN)));
 			break;
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 			if (value_is_number_of_time(writer))
-				written(out, pg_lltoa(timestamp_to_epoch(DatumGetTimestamp(value),
+				text_written(out,
+							 pg_lltoa(timestamp_to_epoch(DatumGetTimestamp(value),
 														 writer->timestamp_format, writer->name),
-									  room(out, INT8_LENGTH)));
+									  text_room(out, INT8_LENGTH)));
 			else
 				write_timestamp(writer, DatumGetTimestamp(value), out);
 			break;
 		case DATEOID:
-			written(out, encode_date_time(writer, value, room(out, MAXDATELEN + 1)));
+			text_written(out, encode_date_time(writer, value, text_room(out, MAXDATELEN + 1)));
 			break;
 		default:
 			write_any(writer, value, out);

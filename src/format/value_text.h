@@ -22,6 +22,29 @@ typedef struct ValueWriter
 	char day_text[12];
 } ValueWriter;
 
+/* Room for n bytes at the buffer's end, which text_written() then counts. */
+static inline char *
+text_room(StringInfo out, int n)
+{
+	if (out->maxlen - out->len <= n)
+		enlargeStringInfo(out, n);
+	return out->data + out->len;
+}
+
+static inline void
+text_written(StringInfo out, int n)
+{
+	out->len += n;
+	out->data[out->len] = '\0';
+}
+
+static inline void
+text_append(StringInfo out, const char *bytes, int n)
+{
+	memcpy(text_room(out, n), bytes, n);
+	text_written(out, n);
+}
+
 /* A writer of values of the type, in the current memory context. name is kept. */
 extern void value_writer_init(ValueWriter *writer, const char *name, Oid type,
 							  TimestampFormat timestamp_format);

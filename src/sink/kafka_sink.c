@@ -13,14 +13,19 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "format/encoder.h"
+#include "format/value.h"
 #include "kafka/transaction.h"
 #include "sink/envelope.h"
 #include "sink/sink.h"
 #include "sink/upsert.h"
 
 #define ASK_BROKER_MS 5000
+
+/* A record's timestamp is when it was made, which isn't asked for each one: they come by the microsecond. */
+#define RECORDS_OF_A_TIME 64
 
 /* A record's header: all rows that became final up to this event time were sent before it. */
 #define WATERMARK_HEADER "tidemark-watermark"
@@ -36,6 +41,7 @@ typedef struct KafkaSink
 	Envelope *envelope;		   /* NULL: a record is its row */
 	UpsertBuffer *corrections; /* of this portion; mode upsert */
 	int64 sent;				   /* records, in this transaction */
+	int64 sent_ms;			   /* when the last ones were, since 1970 */
 } KafkaSink;
 
 static KafkaSink *
@@ -132,6 +138,10 @@ add_header(OutgoingRecord *record, const char *name, const char *text)
 static void
 send_record(KafkaSink *state, OutgoingRecord *record)
 {
+	if (state->sent % RECORDS_OF_A_TIME == 0)
+		state->sent_ms = timestamp_to_ms(GetCurrentTimestamp());
+	if (record->timestamp_ms == 0)
+		record->timestamp_ms = state->sent_ms;
 	kafka_producer_send(state->producer, record);
 	state->sent++;
 }
