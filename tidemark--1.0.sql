@@ -268,6 +268,47 @@ CREATE FUNCTION tidemark.explain(view regclass, OUT part text, OUT how text, OUT
 COMMENT ON FUNCTION tidemark.explain(regclass)
     IS 'how a continuous view is maintained and its live tail computed: window by window, and why not otherwise';
 
+-- BRIN indexes on event times
+CREATE FUNCTION tidemark.time_spans_info(internal) RETURNS internal LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_time_spans_info';
+CREATE FUNCTION tidemark.time_spans_add(internal, internal, internal, internal) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_time_spans_add';
+CREATE FUNCTION tidemark.time_spans_match(internal, internal, internal, integer) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_time_spans_match';
+CREATE FUNCTION tidemark.time_spans_union(internal, internal, internal) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_time_spans_union';
+COMMENT ON FUNCTION tidemark.time_spans_info(internal) IS 'implementation of indexes on event time';
+COMMENT ON FUNCTION tidemark.time_spans_add(internal, internal, internal, internal) IS 'implementation of indexes on event time';
+COMMENT ON FUNCTION tidemark.time_spans_match(internal, internal, internal, integer) IS 'implementation of indexes on event time';
+COMMENT ON FUNCTION tidemark.time_spans_union(internal, internal, internal) IS 'implementation of indexes on event time';
+CREATE OPERATOR CLASS tidemark.timestamp_spans FOR TYPE timestamp USING brin AS
+    OPERATOR 1 < (timestamp, timestamp), OPERATOR 2 <= (timestamp, timestamp), OPERATOR 3 = (timestamp, timestamp), OPERATOR 4 >= (timestamp, timestamp), OPERATOR 5 > (timestamp, timestamp),
+    OPERATOR 1 < (timestamp, timestamptz), OPERATOR 2 <= (timestamp, timestamptz), OPERATOR 3 = (timestamp, timestamptz), OPERATOR 4 >= (timestamp, timestamptz), OPERATOR 5 > (timestamp, timestamptz),
+    OPERATOR 1 < (timestamp, date), OPERATOR 2 <= (timestamp, date), OPERATOR 3 = (timestamp, date), OPERATOR 4 >= (timestamp, date), OPERATOR 5 > (timestamp, date),
+    FUNCTION 1 tidemark.time_spans_info(internal), FUNCTION 2 tidemark.time_spans_add(internal, internal, internal, internal),
+    FUNCTION 3 tidemark.time_spans_match(internal, internal, internal, integer), FUNCTION 4 tidemark.time_spans_union(internal, internal, internal);
+COMMENT ON OPERATOR CLASS tidemark.timestamp_spans USING brin IS 'event times of ranges of pages: rows in order, and stragglers';
+CREATE OPERATOR CLASS tidemark.timestamptz_spans FOR TYPE timestamptz USING brin AS
+    OPERATOR 1 < (timestamptz, timestamptz), OPERATOR 2 <= (timestamptz, timestamptz), OPERATOR 3 = (timestamptz, timestamptz), OPERATOR 4 >= (timestamptz, timestamptz), OPERATOR 5 > (timestamptz, timestamptz),
+    OPERATOR 1 < (timestamptz, timestamp), OPERATOR 2 <= (timestamptz, timestamp), OPERATOR 3 = (timestamptz, timestamp), OPERATOR 4 >= (timestamptz, timestamp), OPERATOR 5 > (timestamptz, timestamp),
+    OPERATOR 1 < (timestamptz, date), OPERATOR 2 <= (timestamptz, date), OPERATOR 3 = (timestamptz, date), OPERATOR 4 >= (timestamptz, date), OPERATOR 5 > (timestamptz, date),
+    FUNCTION 1 tidemark.time_spans_info(internal), FUNCTION 2 tidemark.time_spans_add(internal, internal, internal, internal),
+    FUNCTION 3 tidemark.time_spans_match(internal, internal, internal, integer), FUNCTION 4 tidemark.time_spans_union(internal, internal, internal);
+COMMENT ON OPERATOR CLASS tidemark.timestamptz_spans USING brin IS 'event times of ranges of pages: rows in order, and stragglers';
+CREATE OPERATOR CLASS tidemark.date_spans FOR TYPE date USING brin AS
+    OPERATOR 1 < (date, date), OPERATOR 2 <= (date, date), OPERATOR 3 = (date, date), OPERATOR 4 >= (date, date), OPERATOR 5 > (date, date),
+    OPERATOR 1 < (date, timestamp), OPERATOR 2 <= (date, timestamp), OPERATOR 3 = (date, timestamp), OPERATOR 4 >= (date, timestamp), OPERATOR 5 > (date, timestamp),
+    OPERATOR 1 < (date, timestamptz), OPERATOR 2 <= (date, timestamptz), OPERATOR 3 = (date, timestamptz), OPERATOR 4 >= (date, timestamptz), OPERATOR 5 > (date, timestamptz),
+    FUNCTION 1 tidemark.time_spans_info(internal), FUNCTION 2 tidemark.time_spans_add(internal, internal, internal, internal),
+    FUNCTION 3 tidemark.time_spans_match(internal, internal, internal, integer), FUNCTION 4 tidemark.time_spans_union(internal, internal, internal);
+COMMENT ON OPERATOR CLASS tidemark.date_spans USING brin IS 'event times of ranges of pages: rows in order, and stragglers';
+CREATE OPERATOR CLASS tidemark.bigint_spans FOR TYPE bigint USING brin AS
+    OPERATOR 1 < (bigint, bigint), OPERATOR 2 <= (bigint, bigint), OPERATOR 3 = (bigint, bigint), OPERATOR 4 >= (bigint, bigint), OPERATOR 5 > (bigint, bigint),
+    OPERATOR 1 < (bigint, integer), OPERATOR 2 <= (bigint, integer), OPERATOR 3 = (bigint, integer), OPERATOR 4 >= (bigint, integer), OPERATOR 5 > (bigint, integer),
+    OPERATOR 1 < (bigint, smallint), OPERATOR 2 <= (bigint, smallint), OPERATOR 3 = (bigint, smallint), OPERATOR 4 >= (bigint, smallint), OPERATOR 5 > (bigint, smallint),
+    FUNCTION 1 tidemark.time_spans_info(internal), FUNCTION 2 tidemark.time_spans_add(internal, internal, internal, internal),
+    FUNCTION 3 tidemark.time_spans_match(internal, internal, internal, integer), FUNCTION 4 tidemark.time_spans_union(internal, internal, internal);
+COMMENT ON OPERATOR CLASS tidemark.bigint_spans USING brin IS 'event times of ranges of pages: rows in order, and stragglers';
+
 -- The windows that an event time is in, as rows: for GROUP BY.
 CREATE FUNCTION tidemark.hop(event_time timestamp, slide interval, size interval, origin timestamp DEFAULT '1970-01-01',
     OUT window_start timestamp, OUT window_end timestamp) RETURNS SETOF record

@@ -65,6 +65,22 @@ SELECT tidemark.wait_until_maintained('parted_recent');
 SELECT * FROM tidemark.verify('parted_recent');
 DROP TABLE parted, parted_late CASCADE;
 
+-- rows that come in order, after the watermark has come into their window: they are first rows, too
+CREATE TABLE early (t bigint, key int);
+SELECT tidemark.create_stream('early', 't', allowed_delay => '5');
+CREATE VIEW early_counts AS SELECT window_end, count(*) AS n, max(key) AS key FROM (SELECT DISTINCT ON (key) * FROM early ORDER BY key, t) once, tidemark.cumulate(t, 6, 18)
+    GROUP BY window_end;
+SELECT tidemark.make_continuous('early_counts');
+INSERT INTO early SELECT i, i FROM generate_series(1, 90) i;
+SELECT tidemark.wait_until_maintained('early_counts');
+SELECT frontier FROM tidemark.continuous_views WHERE view = 'early_counts'::regclass;
+INSERT INTO early SELECT i, 1000 + i FROM generate_series(86, 89) i;
+SELECT * FROM tidemark.verify('early_counts');
+INSERT INTO early VALUES (120, 120);
+SELECT tidemark.wait_until_maintained('early_counts');
+SELECT * FROM tidemark.verify('early_counts');
+DROP TABLE early CASCADE;
+
 -- an ordinary view, continuous again; and its tables go with it
 SELECT tidemark.make_batch('recent');
 SELECT tidemark.make_continuous('recent');

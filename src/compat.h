@@ -5,6 +5,7 @@
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H
 
+#include "access/brin_revmap.h"
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
@@ -20,6 +21,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -60,6 +62,38 @@ compat_update_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot 
 
 	simple_table_tuple_update(rel, tid, slot, snapshot, &indexes);
 	return indexes;
+#endif
+}
+
+/* Closes an index that was opened to be written. */
+static inline void
+compat_close_index(Relation index, IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 170000
+	index_insert_cleanup(index, info);
+#endif
+	index_close(index, RowExclusiveLock);
+}
+
+/* Where the summaries of a BRIN index are. */
+static inline BrinRevmap *
+compat_brin_revmap(Relation index, BlockNumber *pages_per_range)
+{
+#if PG_VERSION_NUM >= 170000
+	return brinRevmapInitialize(index, pages_per_range);
+#else
+	return brinRevmapInitialize(index, pages_per_range, NULL);
+#endif
+}
+
+/* The summary of the page's range, which is in the buffer, locked for sharing, at the offset; NULL: there is none. The buffer may be pinned. */
+static inline BrinTuple *
+compat_brin_summary(BrinRevmap *map, BlockNumber page, Buffer *buffer, OffsetNumber *offset)
+{
+#if PG_VERSION_NUM >= 170000
+	return brinGetTupleForHeapBlock(map, page, buffer, offset, NULL, BUFFER_LOCK_SHARE);
+#else
+	return brinGetTupleForHeapBlock(map, page, buffer, offset, NULL, BUFFER_LOCK_SHARE, NULL);
 #endif
 }
 

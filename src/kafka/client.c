@@ -155,6 +155,15 @@ must_set_all(rd_kafka_conf_t *conf, const char *const *pairs)
 		must_set(conf, pairs[0], pairs[1]);
 }
 
+/* A property that this version of librdkafka does not have yet is left out. */
+static void
+set_defaults(rd_kafka_conf_t *conf, const char *const *pairs)
+{
+	for (; pairs && *pairs; pairs += 2)
+		if (rd_kafka_conf_set(conf, pairs[0], pairs[1], NULL, 0) == RD_KAFKA_CONF_INVALID)
+			elog(ERROR, "could not set %s", pairs[0]);
+}
+
 /* Defaults first, then what the user says, then what this extension promises. */
 static void
 configure(rd_kafka_conf_t *conf, rd_kafka_type_t type, Oid foreign_table, Oid userid,
@@ -162,7 +171,7 @@ configure(rd_kafka_conf_t *conf, rd_kafka_type_t type, Oid foreign_table, Oid us
 {
 	must_set(conf, "client.id", "tidemark");
 	must_set(conf, "allow.auto.create.topics", "false");
-	must_set_all(conf, defaults);
+	set_defaults(conf, defaults);
 
 	kafka_properties_apply(conf, type, foreign_table, userid);
 

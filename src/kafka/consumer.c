@@ -6,7 +6,9 @@
  * that kafka_consumer_commit_group() reports for lag tools.
  *
  * All partitions are fetched into one queue, whose filling wakes the process. librdkafka bounds
- * what waits in it (queued.max.messages.kbytes, for all partitions together).
+ * what waits in it (queued.max.messages.kbytes, for all partitions together), and once it was full looks only a second later whether
+ * there is room again, unless something else happens to the connection: a reader that takes it all in less than that would stand still, and
+ * partitions would get out of step. So it is made to look when the queue is half empty (keep_fetching).
  *
  * What is promised of records: those of one partition come in the order of their offsets, none is
  * left out between the offset that was assigned and kafka_consumer_position(), and an offset that
@@ -48,22 +50,29 @@ struct KafkaConsumer
 	int *free_slots;
 	int n_free;
 
+	unsigned int waited; /* the most that have waited since fetching was last seen to go on */
+	unsigned int left;	 /* that the last poll left */
+
 	int batch_size; /* room for one poll */
 	rd_kafka_message_t **batch;
 };
 
-/*
- * A fetcher that finds the queue full looks again after a second, so the queue must hold what a
- * fast reader takes in that time, or reading stalls: 100,000 records, librdkafka's default, are a
- * quarter of it.
- */
+/* What waits is what a fast reader takes in about half a second (see keep_fetching). */
 static const char *const consumer_defaults[] = {"queued.min.messages",
-												"500000",
+												"250000",
 												"queued.max.messages.kbytes",
-												"65536",
+												"32768",
+												"fetch.queue.backoff.ms",
+												"20",
 												"reconnect.backoff.max.ms",
 												"2000",
 												NULL};
+
+/* A queue that never had more than this waiting is not one that was full. */
+#define MANY_WAITING 5000
+
+/* How long asking the leaders may keep the reader: their answers are of no interest. */
+#define ASKING_MS 1
 
 static void
 stop_reading(KafkaConsumer *consumer)
@@ -401,13 +410,45 @@ take_notice(KafkaConsumer *consumer, const rd_kafka_message_t *message, KafkaTro
 					 partition ? partition->position : -1, rd_kafka_message_errstr(message));
 }
 
+/* Asks the partitions' leaders something: that makes librdkafka's threads for them look at what there is to do. */
+static void
+ask_leaders(KafkaConsumer *consumer)
+{
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(consumer->n_partitions);
+
+	for (int i = 0; i < consumer->n_partitions; i++)
+		if (consumer->partitions[i].assigned)
+			rd_kafka_topic_partition_list_add(list, consumer->client.topic_name, i)->offset =
+				RD_KAFKA_OFFSET_END;
+	(void) rd_kafka_offsets_for_times(consumer->client.handle, list, ASKING_MS);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* Nothing has come since the last poll, to a queue that was full and is half empty: has it been noticed? */
+static void
+keep_fetching(KafkaConsumer *consumer)
+{
+	unsigned int waiting = rd_kafka_queue_length(consumer->records);
+
+	if (waiting > consumer->left)
+		consumer->waited = waiting;
+	else if (consumer->waited > MANY_WAITING && waiting > 0 && waiting <= consumer->waited / 2)
+	{
+		ask_leaders(consumer);
+		consumer->waited = waiting;
+	}
+}
+
 /* What is in the queue now. Raises nothing once there are messages. */
 static int
 take_batch(KafkaConsumer *consumer, KafkaRecord *records, int max, KafkaTrouble *trouble)
 {
-	ssize_t n = rd_kafka_consume_batch_queue(consumer->records, 0, consumer->batch, max);
+	ssize_t n;
 	int taken = 0;
 
+	keep_fetching(consumer);
+	n = rd_kafka_consume_batch_queue(consumer->records, 0, consumer->batch, max);
 	for (ssize_t i = 0; i < n; i++)
 	{
 		rd_kafka_message_t *message = consumer->batch[i];
@@ -423,6 +464,7 @@ take_batch(KafkaConsumer *consumer, KafkaRecord *records, int max, KafkaTrouble 
 			take_notice(consumer, message, trouble);
 		rd_kafka_message_destroy(message);
 	}
+	consumer->left = rd_kafka_queue_length(consumer->records);
 	return taken;
 }
 

@@ -39,6 +39,7 @@
 #include "utils/rls.h"
 #include "utils/tuplestore.h"
 
+#include "stream/brin_entries.h"
 #include "stream/insert.h"
 
 #define ROWS_NAME "tidemark_rows"
@@ -60,6 +61,7 @@ typedef struct DirectInsert
 	RowInserter *inserter;
 	EState *estate;
 	ResultRelInfo *rel_info;
+	BrinEntries *brin;	  /* the BRIN indexes; rel_info has the others */
 	ExprState **defaults; /* of columns that aren't given; NULL: no default */
 } DirectInsert;
 
@@ -130,6 +132,7 @@ begin_direct(DirectInsert *direct, RowInserter *inserter)
 	direct->rel_info = makeNode(ResultRelInfo);
 	InitResultRelInfo(direct->rel_info, inserter->rel, 0, NULL, 0);
 	ExecOpenIndices(direct->rel_info, false);
+	direct->brin = brin_entries_begin(direct->rel_info);
 	direct->defaults = palloc0(sizeof(ExprState *) * desc->natts);
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -148,6 +151,7 @@ static void
 end_direct(DirectInsert *direct)
 {
 	ExecCloseIndices(direct->rel_info);
+	brin_entries_end(direct->brin);
 	FreeExecutorState(direct->estate);
 }
 
@@ -200,6 +204,7 @@ insert_direct(RowInserter *inserter, TupleTableSlot **rows, int n)
 		ResetPerTupleExprContext(direct.estate);
 	}
 	inserter->failed_row = -1;
+	brin_entries_insert(direct.brin, rows, n, direct.estate);
 	end_direct(&direct);
 }
 

@@ -1,7 +1,7 @@
 /*
  * time_index.c: the index by which a stream is read in slices of event time.
  *
- * Rows come about in the order of their event time, so a BRIN index (minmax-multi: a straggler does not
+ * Rows come about in the order of their event time, so a BRIN index (time_spans.c: a straggler does not
  * widen a whole range) finds a slice within a few hundred kilobytes, and costs a writer next to nothing: ingestion takes half the
  * processor time that it takes with a btree. A btree is the choice where rows come in no order.
  *
@@ -31,9 +31,6 @@
 #include "utils/rel.h"
 
 #define PAGES_PER_RANGE 32
-
-/* The least that there can be: an interval, and three for stragglers. A scan reads all summaries, and takes half as long as with 32. */
-#define VALUES_PER_RANGE 8
 
 /* OIDs of the valid, not partial indexes of a table, of this access method (InvalidOid: any), that begin with the column. */
 static List *
@@ -65,10 +62,10 @@ time_index_create(Oid relid, AttrNumber attnum, const char *kind)
 	{
 		Oid type;
 		const char *name;
-	} classes[] = {{TIMESTAMPOID, "timestamp_minmax_multi_ops"},
-				   {TIMESTAMPTZOID, "timestamptz_minmax_multi_ops"},
-				   {DATEOID, "date_minmax_multi_ops"},
-				   {INT8OID, "int8_minmax_multi_ops"}};
+	} classes[] = {{TIMESTAMPOID, "timestamp_spans"},
+				   {TIMESTAMPTZOID, "timestamptz_spans"},
+				   {DATEOID, "date_spans"},
+				   {INT8OID, "bigint_spans"}};
 	char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 											 get_rel_name(relid));
 	const char *column = quote_identifier(get_attname(relid, attnum, false));
@@ -78,10 +75,9 @@ time_index_create(Oid relid, AttrNumber attnum, const char *kind)
 		return;
 	for (int i = 0; i < lengthof(classes) && strcmp(kind, "brin") == 0; i++)
 		if (classes[i].type == get_atttype(relid, attnum))
-			sql =
-				psprintf("CREATE INDEX ON %s USING brin (%s pg_catalog.%s (values_per_range = %d)) "
-						 "WITH (autosummarize, pages_per_range = %d)",
-						 table, column, classes[i].name, VALUES_PER_RANGE, PAGES_PER_RANGE);
+			sql = psprintf("CREATE INDEX ON %s USING brin (%s " TIDEMARK_SCHEMA ".%s) "
+						   "WITH (autosummarize, pages_per_range = %d)",
+						   table, column, classes[i].name, PAGES_PER_RANGE);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not run: %s", sql);

@@ -18,26 +18,18 @@
  */
 #include "tidemark.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "aggregate/images.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 #include "utils/sortsupport.h"
+#include "view/keyed_lookup.h"
 #include "view/keyed_merge.h"
 #include "view/materialised.h"
 #include "view/query_parts.h"
@@ -87,11 +79,7 @@ typedef struct Merge
 	Oid mat;
 
 	Relation rel;
-	Relation index; /* NULL without keys */
-	IndexScanDesc scan;
-	ScanKeyData *equal; /* for each key: it equals, it is null */
-	ScanKeyData *is_null;
-	ScanKeyData *scan_keys;
+	KeyedLookup *lookup;
 	EState *estate;
 	ResultRelInfo *result; /* for updates */
 	TupleTableSlot *stored_slot;
@@ -292,92 +280,14 @@ copy_row(Merge *self, Rows *rows, TupleTableSlot *slot, bool stored)
 
 /* ---- stored rows -------------------------------------------------------------------------------- */
 
-static bool
-is_index_of_keys(const Merge *self, Relation index)
-{
-	Form_pg_index form = index->rd_index;
-
-	if (form->indnkeyatts != self->keys.n || form->indisvalid == false)
-		return false;
-	for (int i = 0; i < self->keys.n; i++)
-		if (form->indkey.values[i] != self->keys.columns[i])
-			return false;
-	return index->rd_rel->relam == BTREE_AM_OID;
-}
-
-static Relation
-open_index_of_keys(const Merge *self)
-{
-	ListCell *cell;
-
-	if (self->keys.n == 0)
-		return NULL;
-	foreach (cell, RelationGetIndexList(self->rel))
-	{
-		Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
-
-		if (is_index_of_keys(self, index))
-			return index;
-		index_close(index, NoLock);
-	}
-	elog(ERROR, "table \"%s\" has no index on its keys", RelationGetRelationName(self->rel));
-}
-
-static void
-prepare_scan_keys(Merge *self)
-{
-	int n = self->keys.n;
-	ListCell *cell;
-
-	self->equal = palloc0(sizeof(ScanKeyData) * n);
-	self->is_null = palloc0(sizeof(ScanKeyData) * n);
-	self->scan_keys = palloc0(sizeof(ScanKeyData) * n);
-	foreach (cell, self->keyed->keys)
-	{
-		const KeyedColumn *key = lfirst(cell);
-		int i = foreach_current_index(cell);
-
-		ScanKeyEntryInitialize(&self->equal[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   self->index->rd_indcollation[i], get_opcode(key->equality), 0);
-		ScanKeyEntryInitialize(&self->is_null[i], SK_ISNULL | SK_SEARCHNULL, i + 1, InvalidStrategy,
-							   InvalidOid, InvalidOid, InvalidOid, 0);
-	}
-}
-
-/* Stands before the stored rows of this row's key. The scan keeps memory from one key to the next: not for the group's context. */
-static void
-seek_key(Merge *self, const Row *key)
-{
-	Assert(CurrentMemoryContext == self->context);
-	for (int i = 0; i < self->keys.n; i++)
-	{
-		int column = self->keys.columns[i] - 1;
-
-		self->scan_keys[i] = key->nulls[column] ? self->is_null[i] : self->equal[i];
-		if (!key->nulls[column])
-			self->scan_keys[i].sk_argument = key->values[column];
-	}
-	index_rescan(self->scan, self->scan_keys, self->keys.n, NULL, 0);
-}
-
 /* Copies the stored rows of this row's key into the pool. */
 static void
 fetch_stored(Merge *self, const Row *key)
 {
-	if (self->index)
-	{
-		seek_key(self, key);
-		while (index_getnext_slot(self->scan, ForwardScanDirection, self->stored_slot))
-			copy_row(self, &self->pool, self->stored_slot, true);
-	}
-	else
-	{
-		TableScanDesc scan = table_beginscan(self->rel, GetActiveSnapshot(), 0, NULL);
-
-		while (table_scan_getnextslot(scan, ForwardScanDirection, self->stored_slot))
-			copy_row(self, &self->pool, self->stored_slot, true);
-		table_endscan(scan);
-	}
+	Assert(CurrentMemoryContext == self->context);
+	keyed_lookup_seek(self->lookup, key->values, key->nulls);
+	while (keyed_lookup_next(self->lookup, self->stored_slot))
+		copy_row(self, &self->pool, self->stored_slot, true);
 }
 
 /* Is a row of this row's key stored? */
@@ -386,8 +296,9 @@ is_stored(Merge *self, const Row *key)
 {
 	bool found;
 
-	seek_key(self, key);
-	found = index_getnext_slot(self->scan, ForwardScanDirection, self->stored_slot);
+	Assert(CurrentMemoryContext == self->context);
+	keyed_lookup_seek(self->lookup, key->values, key->nulls);
+	found = keyed_lookup_next(self->lookup, self->stored_slot);
 	ExecClearTuple(self->stored_slot);
 	return found;
 }
@@ -613,7 +524,7 @@ merge_pool(Merge *self, const Row *key)
 static bool
 is_there_already(Merge *self, const Row *key)
 {
-	return self->keyed->in_arrival_order && self->keyed->limit == 1 && self->index &&
+	return self->keyed->in_arrival_order && self->keyed->limit == 1 && self->keys.n > 0 &&
 		   self->arrival->ntimes == 0 && self->whole == NULL && is_stored(self, key);
 }
 
@@ -741,13 +652,7 @@ start_receiver(DestReceiver *receiver, int operation, TupleDesc type)
 	self->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(self->result, self->rel, 0, NULL, 0);
 	ExecOpenIndices(self->result, false);
-	self->index = open_index_of_keys(self);
-	if (self->index)
-	{
-		prepare_scan_keys(self);
-		self->scan =
-			compat_index_beginscan(self->rel, self->index, GetActiveSnapshot(), self->keys.n);
-	}
+	self->lookup = keyed_lookup_begin(self->rel, self->keyed);
 	if (self->arrival->keys)
 		sort_whole(self);
 	self->inserts->rStartup(self->inserts, CMD_INSERT, RelationGetDescr(self->rel));
@@ -762,11 +667,7 @@ end_receiver(DestReceiver *receiver)
 	while (self->whole && self->next_whole < self->nwhole)
 		finish_gone_key(self);
 	self->inserts->rShutdown(self->inserts);
-	if (self->index)
-	{
-		index_endscan(self->scan);
-		index_close(self->index, NoLock);
-	}
+	keyed_lookup_end(self->lookup);
 	ExecCloseIndices(self->result);
 	FreeExecutorState(self->estate);
 	ExecDropSingleTupleTableSlot(self->stored_slot);

@@ -71,7 +71,8 @@ typedef struct Progress
 	VirtualTransactionId *writers; /* still to end; ends with an invalid one; worker's context */
 	double rows;				   /* about, that the stream had at the last look */
 	bool busy;					   /* many of them had come since the one before */
-	TimestampTz next_look;		   /* not before then */
+	TimestampTz next_look;		   /* not before then, unless many wait ... */
+	bool rests;					   /* ... or even if they do, after an error */
 } Progress;
 
 /* Of Progress; in TopMemoryContext. */
@@ -428,14 +429,23 @@ append(Progress *progress)
 
 /* ---- the round ------------------------------------------------------------------------------------- */
 
+/* Has so much been ingested that the next look is due? */
+static bool
+many_wait(const Progress *progress)
+{
+	return !progress->rests && progress->move.views != NIL &&
+		   worker_records_waiting(progress->move.stream) >= BUSY_ROWS;
+}
+
 /* One state's work for a stream; returns the ms until the next. */
 static long
 attend(Progress *progress, MemoryContext worker_context)
 {
 	long wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), progress->next_look);
 
-	if (progress->phase == PHASE_IDLE && wait > 0)
+	if (progress->phase == PHASE_IDLE && wait > 0 && !many_wait(progress))
 		return wait;
+	progress->rests = false;
 	progress->next_look =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tidemark_maintain_interval);
 	if (progress->phase == PHASE_IDLE)
@@ -485,6 +495,7 @@ try_attend(Progress *progress, MemoryContext worker_context)
 		worker_move_ended(progress->move.stream);
 		progress->phase = PHASE_IDLE;
 		progress->next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+		progress->rests = true;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);

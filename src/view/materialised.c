@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "stream/brin_entries.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -36,7 +37,7 @@
 #include "view/keys.h"
 #include "view/materialised.h"
 #include "view/slice.h"
-#include "view/time_entries.h"
+#include "view/last_entries.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -137,6 +138,7 @@ typedef struct Receiver
 {
 	DestReceiver receiver; /* first */
 	ResultRelInfo *result;
+	BrinEntries *brin; /* the BRIN indexes; result has the others */
 	EState *estate;
 	BulkInsertState bulk;
 	TupleTableSlot *slots[BULK_ROWS];
@@ -151,9 +153,10 @@ index_rows(Receiver *self)
 {
 	ResultRelInfo *result = self->result;
 
-	if (result->ri_NumIndices == 1 && time_entries_can(result->ri_IndexRelationDescs[0]))
+	brin_entries_insert(self->brin, self->slots, self->n, self->estate);
+	if (result->ri_NumIndices == 1 && last_entries_can(result->ri_IndexRelationDescs[0]))
 	{
-		time_entries_insert(result->ri_IndexRelationDescs[0], result->ri_RelationDesc, self->slots,
+		last_entries_insert(result->ri_IndexRelationDescs[0], result->ri_RelationDesc, self->slots,
 							self->n);
 		return;
 	}
@@ -199,6 +202,7 @@ start_receiver(DestReceiver *receiver, int operation, TupleDesc type)
 
 	self->bulk = GetBulkInsertState();
 	ExecOpenIndices(self->result, false);
+	self->brin = brin_entries_begin(self->result);
 }
 
 static void
@@ -211,6 +215,7 @@ end_receiver(DestReceiver *receiver)
 	for (int i = 0; i < BULK_ROWS && self->slots[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(self->slots[i]);
 	ExecCloseIndices(self->result);
+	brin_entries_end(self->brin);
 }
 
 static void

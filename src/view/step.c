@@ -252,7 +252,8 @@ append_layers(Step *step)
 	uint64 rows;
 	Ticks to = step->to;
 
-	if (layers_reach(step->layers, to) == to)
+	/* groups are on the grid, too: there are none up to its end; first rows may come there still */
+	if (step->layers->keyed == NULL && layers_reach(step->layers, to) == to)
 		to = step->to = grid_end(&step->shape.grid, step->shape.stream.time_type, to);
 	layers_take_in(step->layers, step->frontier.frontier, to);
 	PushCopiedSnapshot(GetActiveSnapshot());

@@ -342,6 +342,13 @@ worker_wake_followers_at_commit(void)
 
 /* ---- how far views are ---- */
 
+static bool
+is_ingestion_into(const WorkerSlot *slot, Oid stream)
+{
+	return slot->kind == WORKER_INGEST && slot->database == MyDatabaseId &&
+		   slot->relation == stream;
+}
+
 static void
 tell_ingestions(Oid stream, bool ended)
 {
@@ -352,8 +359,7 @@ tell_ingestions(Oid stream, bool ended)
 	{
 		WorkerSlot *slot = &worker_shared->slots[i];
 
-		if (slot->kind != WORKER_INGEST || slot->database != MyDatabaseId ||
-			slot->relation != stream)
+		if (!is_ingestion_into(slot, stream))
 			continue;
 		if (ended)
 			slot->progress.moved = slot->progress.being_moved;
@@ -363,6 +369,25 @@ tell_ingestions(Oid stream, bool ended)
 			SetLatch(&slot->proc->procLatch);
 	}
 	LWLockRelease(&worker_shared->lock);
+}
+
+int64
+worker_records_waiting(Oid stream)
+{
+	int64 waiting = 0;
+
+	if (worker_shared == NULL)
+		return 0;
+	LWLockAcquire(&worker_shared->lock, LW_SHARED);
+	for (int i = 0; i < worker_shared->nslots; i++)
+	{
+		WorkerSlot *slot = &worker_shared->slots[i];
+
+		if (is_ingestion_into(slot, stream))
+			waiting += slot->progress.committed - slot->progress.being_moved;
+	}
+	LWLockRelease(&worker_shared->lock);
+	return waiting;
 }
 
 void

@@ -34,4 +34,7 @@ extern void worker_wake_maintainer(void);
 extern void worker_move_begins(Oid stream);
 extern void worker_move_ended(Oid stream);
 
+/* How many records ingestions into a stream have committed since the maintainer last looked. */
+extern int64 worker_records_waiting(Oid stream);
+
 #endif

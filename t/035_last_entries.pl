@@ -1,4 +1,4 @@
-# The index on the event time of materialised rows, to which entries are added many at a time (view/time_entries.c), after crashes, and on a
+# Indexes of views' tables, to whose ends entries are added many at a time (view/last_entries.c), after crashes, and on a
 # standby: amcheck looks at its structure, and for each row's entry.
 use strict;
 use warnings;

@@ -1,9 +1,9 @@
 /*
- * time_entries.c: entries at the end of a btree on event time, many at a time.
+ * last_entries.c: entries at the end of a btree, many at a time.
  *
- * Materialised rows come in order of their event time, so their entries go to the end of the index, which PostgreSQL reaches
- * fast, but for one entry at a time: that is more than a third of what a view's maintenance costs. Here, as many as fit are added to the
- * index's last leaf page in one go:
+ * Materialised rows come in order of their event time, and those that are kept by key in order of their keys, which often begin where the last
+ * ones ended. So their entries go to the end of the index, which PostgreSQL reaches fast, but for one entry at a time: that is more than a third
+ * of what a view's maintenance costs. Here, as many as fit are added to the index's last leaf page in one go:
  *
  *              leaf         leaf         last leaf                              leaf         last leaf
  *   index  ──▶ ...──────▶ │ 7 8 9 │ ──▶ │ 10 11 . . . . │     12 ... 16   ──▶  ... ──▶ │ 10 11 12 13 14 15 16 │
@@ -22,57 +22,77 @@
 #include "catalog/pg_am.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
-#include "stream/event_time.h"
 #include "utils/memutils.h"
-#include "view/time_entries.h"
+#include "view/last_entries.h"
 
 /* For fewer entries a page's image and its comparison with the old one cost more than they save. */
 #define LEAST_ENTRIES 32
 
+/* PostgreSQL has bounds for large entries. */
+#define LARGE_ENTRY (BLCKSZ / 8)
+
 bool
-time_entries_can(Relation index)
+last_entries_can(Relation index)
 {
-	return index->rd_rel->relam == BTREE_AM_OID && !index->rd_index->indisunique &&
-		   index->rd_index->indnatts == 1 && index->rd_index->indkey.values[0] > 0 &&
-		   RelationGetIndexPredicate(index) == NIL && index->rd_indoption[0] == 0 &&
-		   event_time_type_ok(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);
+	if (index->rd_rel->relam != BTREE_AM_OID || index->rd_index->indisunique ||
+		IndexRelationGetNumberOfAttributes(index) != IndexRelationGetNumberOfKeyAttributes(index) ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+		if (index->rd_index->indkey.values[i] <= 0 || index->rd_indoption[i] != 0)
+			return false;
+	return true;
 }
 
 /* ---- entries ------------------------------------------------------------------------------------- */
 
 typedef struct Entry
 {
-	Datum value;
-	bool isnull; /* of a key, which may have the type of event times */
-	Ticks time;	 /* the same, comparable */
+	Datum *values;
+	bool *nulls;
 	ItemPointer row;
 	int ordered; /* how many from this one on are in order */
 } Entry;
 
+/* Nulls, which come last, are left to PostgreSQL. */
 static bool
-comes_before(const Entry *a, const Entry *b)
+comes_before(Relation index, const Entry *a, const Entry *b)
 {
-	return a->time < b->time || (a->time == b->time && ItemPointerCompare(a->row, b->row) < 0);
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+	{
+		int result;
+
+		if (a->nulls[i] || b->nulls[i])
+			return false;
+		result =
+			DatumGetInt32(FunctionCall2Coll(index_getprocinfo(index, i + 1, BTORDER_PROC),
+											index->rd_indcollation[i], a->values[i], b->values[i]));
+		if (result != 0)
+			return result < 0;
+	}
+	return ItemPointerCompare(a->row, b->row) < 0;
 }
 
 static Entry *
 entries_of_rows(Relation index, TupleTableSlot **rows, int n)
 {
-	AttrNumber column = index->rd_index->indkey.values[0];
-	Oid type = TupleDescAttr(RelationGetDescr(index), 0)->atttypid;
+	int ncolumns = IndexRelationGetNumberOfKeyAttributes(index);
 	Entry *entries = palloc(n * sizeof(Entry));
+	Datum *values = palloc(n * ncolumns * sizeof(Datum));
+	bool *nulls = palloc(n * ncolumns * sizeof(bool));
 
 	for (int i = n - 1; i >= 0; i--)
 	{
 		Entry *entry = &entries[i];
 
-		entry->value = slot_getattr(rows[i], column, &entry->isnull);
-		entry->time = entry->isnull ? TICKS_MAX : event_time_ticks(type, entry->value);
+		entry->values = values + i * ncolumns;
+		entry->nulls = nulls + i * ncolumns;
+		for (int c = 0; c < ncolumns; c++)
+			entry->values[c] =
+				slot_getattr(rows[i], index->rd_index->indkey.values[c], &entry->nulls[c]);
 		entry->row = &rows[i]->tts_tid;
-		entry->ordered = i < n - 1 && !entry->isnull && !entry[1].isnull &&
-								 comes_before(entry, entry + 1)
-							 ? entry[1].ordered + 1
-							 : 1;
+		entry->ordered = i < n - 1 && comes_before(index, entry, entry + 1) ? entry[1].ordered + 1
+																			: 1;
 	}
 	return entries;
 }
@@ -80,9 +100,7 @@ entries_of_rows(Relation index, TupleTableSlot **rows, int n)
 static IndexTuple
 form_entry(Relation index, const Entry *entry)
 {
-	Datum value = entry->value;
-	bool isnull = false;
-	IndexTuple tuple = index_form_tuple(RelationGetDescr(index), &value, &isnull);
+	IndexTuple tuple = index_form_tuple(RelationGetDescr(index), entry->values, entry->nulls);
 
 	tuple->t_tid = *entry->row;
 	return tuple;
@@ -141,7 +159,7 @@ fill_page(Relation index, Page page, const Entry *entries, int n)
 		IndexTuple tuple = form_entry(index, &entries[i]);
 		Size size = MAXALIGN(IndexTupleSize(tuple));
 
-		if (PageGetFreeSpace(page) < size)
+		if (PageGetFreeSpace(page) < size || size > LARGE_ENTRY)
 			return i;
 		if (PageAddItem(page, (Item) tuple, size, OffsetNumberNext(PageGetMaxOffsetNumber(page)),
 						false, false) == InvalidOffsetNumber)
@@ -175,14 +193,14 @@ append_entries(Relation index, const Entry *entries)
 static void
 insert_entry(Relation index, Relation table, const Entry *entry)
 {
-	Datum value = entry->value;
-	bool isnull = entry->isnull;
+	ItemPointerData row = *entry->row;
 
-	(void) index_insert(index, &value, &isnull, entry->row, table, UNIQUE_CHECK_NO, false, NULL);
+	(void) index_insert(index, entry->values, entry->nulls, &row, table, UNIQUE_CHECK_NO, false,
+						NULL);
 }
 
 void
-time_entries_insert(Relation index, Relation table, TupleTableSlot **rows, int n)
+last_entries_insert(Relation index, Relation table, TupleTableSlot **rows, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tidemark index entries",
 												  ALLOCSET_DEFAULT_SIZES);
