@@ -77,6 +77,18 @@ SELECT query, plan_has(query, 'One-Time Filter: .NOT') AS filters FROM (VALUES (
     ('SELECT * FROM pages WHERE visitor = 4 AND page = ''p1'''), ('SELECT * FROM pages WHERE visitor = 4'), ('SELECT * FROM pages WHERE visitor = 4 AND page = ''p1'' COLLATE "C"'),
     ('SELECT * FROM first_of WHERE visitor IN (4, 5)'), ('SELECT * FROM first_of WHERE visitor = 4 OR page = ''p1'''), ('SELECT * FROM first_of WHERE visitor > 4'),
     ('SELECT * FROM last_of WHERE visitor = 4'), ('SELECT * FROM prices WHERE price = 1')) q (query);
+-- also if it is of type varchar, which is compared as text
+CREATE TABLE visit (at timestamp NOT NULL, name varchar(10));
+SELECT tidemark.create_stream('visit', 'at');
+CREATE VIEW first_visits AS SELECT DISTINCT ON (name) name, at FROM visit ORDER BY name, at;
+SELECT tidemark.make_continuous('first_visits');
+INSERT INTO visit SELECT '2024-05-01'::timestamp + i * interval '1 s', 'v' || i % 5 FROM generate_series(1, 20) i;
+SELECT tidemark.wait_until_maintained('first_visits');
+SELECT query, plan_has(query, 'One-Time Filter: .NOT') AS filters, plan_has(query, 'Index Cond: .*c2.* = ''v1') > 0 AS looked_up FROM (VALUES ($$SELECT * FROM first_visits WHERE name = 'v1'$$),
+    ($$SELECT * FROM first_visits WHERE name = 'v1'::varchar$$), ($$SELECT * FROM first_visits WHERE name::text = 'v1'$$), ($$SELECT * FROM first_visits WHERE upper(name) = 'V1'$$)) q (query);
+SELECT * FROM first_visits WHERE name = 'v1';
+SELECT count(*) FROM tidemark.verify('first_visits');
+DROP TABLE visit CASCADE;
 RESET enable_seqscan;
 -- no workers are started for one key
 SET parallel_setup_cost = 0;

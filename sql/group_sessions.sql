@@ -121,3 +121,28 @@ DELETE FROM number WHERE n % 10 < 3; DELETE FROM day WHERE v % 10 < 3; DELETE FR
 SELECT view, rows, differing FROM state();
 DROP TABLE number, day, zoned CASCADE;
 DROP FUNCTION differing, state, late, feed;
+
+-- rows that are changed or deleted: of their keys only is anything computed anew
+CREATE TABLE visit (t bigint, k int, v int);
+SELECT tidemark.create_stream('visit', 't', allowed_delay => '0');
+CREATE VIEW visits AS SELECT k, began, max(t) AS until, sum(v) AS total FROM (SELECT *, tidemark.session(t, 5) OVER (PARTITION BY k ORDER BY t) AS began FROM visit) x GROUP BY k, began;
+SELECT tidemark.make_continuous('visits');
+INSERT INTO visit SELECT i, i % 3, i FROM generate_series(1, 60) i WHERE i % 15 < 10;
+SELECT tidemark.wait_until_maintained('visits');
+CREATE FUNCTION written() RETURNS TABLE (key int, begin bigint) LANGUAGE sql AS 'SELECT c2, c3 FROM tidemark_data.visits_rows WHERE tidemark.written_here(xmin) ORDER BY 1, 2';
+BEGIN;
+DELETE FROM visit WHERE t = 20;
+SELECT * FROM written();
+COMMIT;
+BEGIN;
+UPDATE visit SET k = 1, t = 26 WHERE t = 21;
+SELECT * FROM written();
+COMMIT;
+BEGIN;
+DELETE FROM visit WHERE k = 1 AND t < 20;
+SELECT * FROM written();
+COMMIT;
+TABLE visits ORDER BY k, began;
+SELECT count(*) FROM tidemark.verify('visits');
+DROP TABLE visit CASCADE;
+DROP FUNCTION written;

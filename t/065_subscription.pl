@@ -136,6 +136,21 @@ insert_rows($node, 100);
 is_consumed('filled again');
 stop_consumers();
 
+# --- one that hangs: the server ends its session, and the next one has its turn ---
+
+my ($hanging, $shown, $ended) = ('', '', '');
+my $hung = start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$hanging, '>', \$shown, '2>', \$ended);
+$hanging = "SET idle_session_timeout = '300 ms';\nSELECT count(*) > 0 FROM tidemark.next_changes('once', timeout => '1 minute');\n";
+insert_rows($node, 100);
+$hung->pump until $shown =~ /\n/ || $ended =~ /\n/;
+is($shown, "t\n", 'one has changes, and hangs');
+is( $node->safe_psql('postgres', q{SELECT count(*) > 0 FROM tidemark.next_changes('once', timeout => '1 minute')}),
+	't', 'idle_session_timeout ends it, and the next one has its turn');
+$hanging = "\\q\n";
+$hung->finish;
+$node->safe_psql('postgres', q{WITH changes AS MATERIALIZED (SELECT * FROM tidemark.next_changes('once', 1000000)),
+	taken AS (INSERT INTO once SELECT 0, op, row FROM changes) SELECT tidemark.acknowledge('once', max(position)) FROM changes});
+
 # --- who listens is told ---
 
 my ($in, $out, $err) = ('', '', '');

@@ -98,7 +98,7 @@ sub aggregates
 sub new
 {
 	my ($class, %options) = @_;
-	my $self = bless { streams => [], views => [], id => 0 }, $class;
+	my $self = bless { streams => [], views => [], id => 0, resets => chance(0.3) }, $class;
 	my $serial = $options{serial} // 1;
 
 	for my $number (1 .. ($options{streams} // 1))
@@ -107,7 +107,11 @@ sub new
 		push @{ $self->{streams} }, $stream;
 		my $base = chance(0.4) ? $self->new_base($stream, "b${serial}_$number") : undef;
 		$self->new_view($stream, "v${serial}_${number}_$_", chance(0.5) ? $base : undef) for 1 .. between(2, 4);
-		$_->{followed} = $_->{continuous} && chance(0.4) for @{ $self->{views} };
+		for my $view (grep { $_->{stream} == $stream && $_->{continuous} } @{ $self->{views} })
+		{
+			$view->{followed} = chance(0.4);
+			$view->{subscribed} = chance(0.4);
+		}
 	}
 	return $self;
 }
@@ -640,6 +644,7 @@ sub schema
 		$advance_on .= ", dedup_for => '$view->{dedup_for}'" if $view->{dedup_for};
 		$sql .= "SELECT tidemark.make_continuous('$view->{name}'$advance_on);\n" if $view->{continuous};
 		$sql .= topic_of($view->{name}) . follow($view->{name}) if $view->{followed};
+		$sql .= subscribe($view->{name}) if $view->{subscribed};
 	}
 	return $sql;
 }
@@ -660,8 +665,34 @@ sub topic_of
 	  . " FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum = 1); END \$\$;\n";
 }
 
-# What is logged for a view that keeps rows by key adds up to the view, if its frontier has come to the end; of sessions, to those that are over, unless the
-# view advances on arrival; of rows that are kept for a while, to what the view shows. Rows come out where it doesn't.
+# Which rows of a view that keeps rows by key its log adds up to: of sessions, those that are over, unless the view advances on arrival. And what counts
+# of the log: of rows that are kept for a while, those that the view shows.
+sub shown_in_log
+{
+	my ($view) = @_;
+	my $type = $view->{stream}{type};
+	my $shown = $view->{over} ? "(:'advance_on' = 'arrival' OR $view->{over})" : 'true';
+	my $duration = !$view->{dedup_for} || $type eq 'bigint' ? $view->{dedup_for} : "interval '$view->{dedup_for}'";
+
+	return ($shown, 'true')  if !$duration;
+	return ($shown, 'false') if $view->{query} =~ /^SELECT DISTINCT (?!ON)/;
+	return ($shown, "t > :'frontier'::$type - $duration");
+}
+
+# Is the log one of a view that keeps rows by key, whose frontier has come to the end? And what else is asked for.
+sub log_of
+{
+	my ($view) = @_;
+	my ($name, $stream) = ($view->{name}, $view->{stream});
+
+	return "SELECT EXISTS (SELECT FROM tidemark.view v JOIN tidemark.continuous_views c ON c.view = v.relid WHERE v.relid = '$name'::regclass AND v.method = 'keyed' AND v.changes IS NOT NULL\n"
+	  . " AND NOT EXISTS (SELECT FROM $stream->{name} WHERE c.frontier IS NULL OR t > c.frontier::$stream->{type})) AS is_whole,\n"
+	  . " (SELECT string_agg('c' || attnum || ' AS ' || quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$name'::regclass AND attnum > 0) AS columns,\n"
+	  . " frontier, advance_on, materialised_in, coalesce(method <> 'keyed', false) AS is_by_time\n"
+	  . " FROM (SELECT) none LEFT JOIN tidemark.continuous_views ON view = '$name'::regclass \\gset\n";
+}
+
+# What is logged for views that keep rows by key adds up to them. Rows come out where it doesn't.
 sub log_script
 {
 	my ($self) = @_;
@@ -669,24 +700,97 @@ sub log_script
 
 	for my $view (grep { $_->{followed} } @{ $self->{views} })
 	{
-		my ($name, $stream) = ($view->{name}, $view->{stream});
-		my ($over, $kept) = ('true', 'true');
-		$over = "(:'advance_on' = 'arrival' OR $view->{over})" if $view->{over};
-		if ($view->{dedup_for})
-		{
-			my $duration = $stream->{type} eq 'bigint' ? $view->{dedup_for} : "interval '$view->{dedup_for}'";
-			$kept = $view->{query} =~ /^SELECT DISTINCT (?!ON)/ ? 'false' : "t > :'frontier'::$stream->{type} - $duration";
-		}
-		$sql .= "SELECT EXISTS (SELECT FROM tidemark.view v JOIN tidemark.continuous_views c ON c.view = v.relid WHERE v.relid = '$name'::regclass AND v.method = 'keyed' AND v.changes IS NOT NULL\n"
-		  . " AND NOT EXISTS (SELECT FROM $stream->{name} WHERE c.frontier IS NULL OR t > c.frontier::$stream->{type})) AS is_whole,\n"
-		  . " (SELECT string_agg('c' || attnum || ' AS ' || quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$name'::regclass AND attnum > 0) AS columns,\n"
-		  . " frontier, advance_on FROM (SELECT) none LEFT JOIN tidemark.continuous_views ON view = '$name'::regclass \\gset\n"
-		  . "\\if :is_whole\n"
-		  . "WITH shown AS MATERIALIZED (SELECT * FROM $name WHERE $over),\n"
-		  . " logged AS MATERIALIZED (SELECT :columns FROM tidemark_data.${name}_changes WHERE op <> 'd' EXCEPT ALL SELECT :columns FROM tidemark_data.${name}_changes WHERE op = 'd')\n"
+		my ($name, $shown, $counts) = ($view->{name}, shown_in_log($view));
+		$sql .= log_of($view) . "SELECT :is_whole AND EXISTS (SELECT FROM tidemark.sink WHERE view = '$name'::regclass) AS is_whole \\gset\n\\if :is_whole\n"
+		  . "WITH shown AS MATERIALIZED (SELECT * FROM $name WHERE $shown),\n"
+		  . " log AS (SELECT l.* FROM tidemark_data.${name}_changes l JOIN tidemark.sink s ON s.view = '$name'::regclass AND l.seq > s.seq AND (l.op <> 's' OR l.seq <= s.present_to)),\n"
+		  . " logged AS MATERIALIZED (SELECT :columns FROM log WHERE op <> 'd' EXCEPT ALL SELECT :columns FROM log WHERE op = 'd')\n"
 		  . "(SELECT '$name: not logged', x FROM (TABLE shown EXCEPT ALL TABLE logged) x LIMIT 5) UNION ALL\n"
-		  . "(SELECT '$name: logged', x FROM (SELECT * FROM logged WHERE $kept EXCEPT ALL TABLE shown) x LIMIT 5);\n"
+		  . "(SELECT '$name: logged', x FROM (SELECT * FROM logged WHERE $counts EXCEPT ALL TABLE shown) x LIMIT 5);\n"
 		  . "\\endif\n";
+	}
+	return $sql;
+}
+
+# ---- subscriptions ----------------------------------------------------------------------------------
+
+# A subscription of the view, if it can have one, with a key of some of its columns, or none; what is taken from it goes to a table.
+sub subscribe
+{
+	my ($view) = @_;
+	my ($columns, $seed) = (between(0, 2), between(1, 1000));
+
+	return "CREATE TABLE ${view}_taken (op text, row jsonb, old_row jsonb);\n"
+	  . "DO \$\$ BEGIN PERFORM tidemark.create_subscription('$view', '$view', key => (SELECT array_agg(attname) FROM (\n"
+	  . " SELECT attname FROM pg_attribute WHERE attrelid = '$view'::regclass AND attnum > 0 ORDER BY md5(attname || $seed) LIMIT $columns) c));\n"
+	  . "EXCEPTION WHEN feature_not_supported THEN NULL; END \$\$;\n";
+}
+
+# Takes changes and acknowledges them, in one transaction or in two; or doesn't. What isn't acknowledged has to come again, the same, with whatever comes
+# behind it: a row comes out where it doesn't.
+sub consumption
+{
+	my ($self, $view) = @_;
+	my $some = pick(1, 2, 5, 20, 1000);
+	my $next = "tidemark.next_changes('$view', $some" . (chance(0.3) ? ", '20 ms'" : '') . ')';
+	my $end = pick('COMMIT', 'COMMIT', 'ROLLBACK');
+	my $columns = 'op, row, old_row';
+	my $acknowledge = "SELECT count(tidemark.acknowledge('$view', position)) FROM (SELECT max(position) AS position FROM";
+
+	return "BEGIN;\nWITH changes AS MATERIALIZED (SELECT * FROM $next), taken AS (INSERT INTO ${view}_taken SELECT $columns FROM changes)\n"
+	  . "$acknowledge changes) last \\gset\n$end;\n"
+	  if chance(0.5);
+	my $sql = "CREATE TEMP TABLE given AS SELECT * FROM $next;\n";
+	$sql .= $self->transaction if chance(0.3);
+	$sql .= "SELECT '$view: does not come again', r FROM (SELECT $columns FROM given EXCEPT ALL SELECT $columns FROM tidemark.next_changes('$view', 1000000)) r;\n" unless $self->{resets};
+	return "${sql}BEGIN;\nINSERT INTO ${view}_taken SELECT $columns FROM given;\n$acknowledge given) last \\gset\n$end;\nDROP TABLE given;\n";
+}
+
+# A consumer's session; '' if nobody subscribes.
+sub consumer
+{
+	my ($self, $n) = @_;
+	my @subscribed = grep { $_->{subscribed} } @{ $self->{views} };
+
+	return @subscribed ? join '', map { $self->consumption(pick(@subscribed)->{name}) } 1 .. $n : '';
+}
+
+# Takes all that is left.
+sub drain
+{
+	my ($view) = @_;
+	return "DO \$\$ DECLARE n int; BEGIN LOOP\n"
+	  . " WITH changes AS MATERIALIZED (SELECT * FROM tidemark.next_changes('$view', " . between(1, 100) . ")), taken AS (INSERT INTO ${view}_taken SELECT op, row, old_row FROM changes)\n"
+	  . " SELECT count(tidemark.acknowledge('$view', position)) INTO n FROM (SELECT max(position) AS position FROM changes) last WHERE position IS NOT NULL;\n"
+	  . " EXIT WHEN n = 0; END LOOP; END \$\$;\n";
+}
+
+# What came less what went is what is shown; counts: which rows of it are compared.
+sub taken_is
+{
+	my ($view, $shown, $counts) = @_;
+	return "WITH shown AS MATERIALIZED (SELECT to_jsonb(x) AS row FROM ($shown) x),\n"
+	  . " kept AS MATERIALIZED (SELECT row FROM ${view}_taken WHERE op IN ('insert', 'update')\n"
+	  . "  EXCEPT ALL (SELECT row FROM ${view}_taken WHERE op = 'delete' UNION ALL SELECT old_row FROM ${view}_taken WHERE op = 'update'))\n"
+	  . "(SELECT '$view: not given', row FROM (TABLE shown EXCEPT ALL TABLE kept) x LIMIT 5) UNION ALL\n"
+	  . "(SELECT '$view: given', row FROM (SELECT row FROM kept WHERE $counts EXCEPT ALL TABLE shown) x LIMIT 5);\n";
+}
+
+# Subscriptions have given, in the end, what is materialised of their views. Rows come out where they haven't.
+sub consumed_script
+{
+	my ($self) = @_;
+	my $sql = '';
+
+	for my $view (grep { $_->{subscribed} } @{ $self->{views} })
+	{
+		my ($name, $shown, $counts) = ($view->{name}, shown_in_log($view));
+		$counts =~ s/^t /(row ->> 't')::$view->{stream}{type} /;
+		$sql .= "SELECT EXISTS (SELECT FROM tidemark.subscription s JOIN tidemark.view v ON s.view = v.relid WHERE s.name = '$name' AND s.mat = v.mat) AS is_current \\gset\n"
+		  . "\\if :is_current\n" . drain($name) . log_of($view)
+		  . "\\if :is_by_time\n" . taken_is($name, 'SELECT :columns FROM :materialised_in', 'true')
+		  . "\\elif :is_whole\n" . taken_is($name, "SELECT * FROM $name WHERE $shown", $counts)
+		  . "\\endif\n\\endif\n";
 	}
 	return $sql;
 }
@@ -697,7 +801,8 @@ sub drop
 {
 	my ($self) = @_;
 	return join '', (map { "DROP TABLE $_->{name} CASCADE;\n" } @{ $self->{streams} }),
-	  map { "DROP FOREIGN TABLE $_->{name}_topic;\n" } grep { $_->{followed} } @{ $self->{views} };
+	  (map { "DROP FOREIGN TABLE $_->{name}_topic;\n" } grep { $_->{followed} } @{ $self->{views} }),
+	  map { "DROP TABLE $_->{name}_taken;\n" } grep { $_->{subscribed} } @{ $self->{views} };
 }
 
 # The table itself is changed.
@@ -723,7 +828,8 @@ sub change_of_view
 	my $view = pick(@{ $self->{views} });
 	return $self->change_of_stream if chance(0.1);
 	return "BEGIN; SELECT tidemark.stop_sink('$view->{name}', '$view->{name}_topic'); COMMIT;\n" . follow($view->{name}) if $view->{followed} && chance(0.5);
-	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if $view->{followed};
+	return "BEGIN; SELECT count(tidemark.reset_subscription('$view->{name}')) \\gset\nTRUNCATE $view->{name}_taken; COMMIT;\n" if $view->{subscribed} && $self->{resets} && chance(0.5);
+	return sprintf "SELECT tidemark.make_continuous('%s', '%s');\n", $view->{name}, pick('watermark', 'arrival') if $view->{followed} || $view->{subscribed};
 	return "CREATE OR REPLACE VIEW $view->{name} AS SELECT * FROM $view->{stream}{name} WHERE " . random_condition() . ";\n"
 	  if $view->{base} && !$view->{first_rows} && chance(0.3);
 	return "DROP VIEW $view->{name}; CREATE VIEW $view->{name} AS $view->{query}; SELECT tidemark.make_continuous('$view->{name}');\n"

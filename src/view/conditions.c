@@ -50,12 +50,13 @@ typedef struct Sides
 	Oid operator;
 } Sides;
 
+/* Also as a value of a type that its own has the form of: of varchar, as text. */
 static bool
 is_column(Node *node, int rtindex, AttrNumber column)
 {
-	Var *var = (Var *) node;
+	Var *var = (Var *) (IsA(node, RelabelType) ? (Node *) ((RelabelType *) node)->arg : node);
 
-	return IsA(node, Var) && var->varno == rtindex && var->varattno == column &&
+	return IsA(var, Var) && var->varno == rtindex && var->varattno == column &&
 		   var->varlevelsup == 0;
 }
 
@@ -172,6 +173,21 @@ conditions_are_equal(Query *query, int rtindex, AttrNumber column)
 	return false;
 }
 
+/* The variable in the place of the column, as a condition has that; NULL: it is of another type. */
+static Expr *
+in_place_of(Node *column, Var *variable)
+{
+	RelabelType *relabelled = (RelabelType *) column;
+
+	if (!IsA(column, RelabelType))
+		return exprType(column) == variable->vartype ? &variable->xpr : NULL;
+	if (exprType((Node *) relabelled->arg) != variable->vartype)
+		return NULL;
+	relabelled = copyObject(relabelled);
+	relabelled->arg = &variable->xpr;
+	return &relabelled->xpr;
+}
+
 Expr *
 conditions_equality(Query *query, int rtindex, AttrNumber column, Oid equality, Var *variable)
 {
@@ -181,14 +197,15 @@ conditions_equality(Query *query, int rtindex, AttrNumber column, Oid equality, 
 	{
 		Node *condition = lfirst(cell);
 		Sides sides;
+		Expr *left;
 		Expr *equal;
 
 		if (!is_equal_to_one(condition, rtindex, column, &sides) ||
 			!equality_ops_are_compatible(sides.operator, equality) ||
-			exprType(sides.column) != variable->vartype ||
+			(left = in_place_of(sides.column, variable)) == NULL ||
 			((OpExpr *) condition)->inputcollid != variable->varcollid)
 			continue;
-		equal = make_opclause(sides.operator, BOOLOID, false, (Expr *) variable,
+		equal = make_opclause(sides.operator, BOOLOID, false, left,
 							  copyObject((Expr *) sides.bound), InvalidOid, variable->varcollid);
 		set_opfuncid((OpExpr *) equal);
 		return equal;

@@ -214,18 +214,24 @@ recompute_stretches(const ContinuousView *view, const Shape *shape, Query *batch
 	return change;
 }
 
-/* Corrects what rows that were written change; *changed, if not NULL, is set to where that is. */
+/* Where rows were computed anew. */
+typedef struct Changed
+{
+	List *stretches; /* of Stretch */
+	List *keys;		 /* of KeyValues; NIL: all */
+} Changed;
+
+/* Corrects what rows that were written change. */
 static int64
 recompute_written(const ContinuousView *view, const Shape *shape, Query *batch,
-				  const Written *written, Ticks frontier, List **changed)
+				  const Written *written, Ticks frontier, Changed *changed)
 {
 	bool none;
-	List *keys = keys_written(view, shape, batch, written, &none);
-	List *stretches = none ? NIL : stretches_of_times(shape, written->times, written->n, frontier);
 
-	if (changed)
-		*changed = stretches;
-	return recompute_stretches(view, shape, batch, keys, stretches);
+	changed->keys = keys_written(view, shape, batch, written, &none);
+	changed->stretches = none ? NIL
+							  : stretches_of_times(shape, written->times, written->n, frontier);
+	return recompute_stretches(view, shape, batch, changed->keys, changed->stretches);
 }
 
 /* ---- layers ------------------------------------------------------------------------------------- */
@@ -235,6 +241,7 @@ static int64
 correct_above_keys(const Layers *layers, KeyedChanges *changes, Ticks frontier)
 {
 	Written written = {.times = changes->times, .n = changes->n, .inserted = !changes->removed};
+	Changed changed;
 
 	if (changes->all)
 		return recompute(&layers->view, &layers->shape, layers->batch, NIL, TICKS_MIN, frontier);
@@ -242,7 +249,7 @@ correct_above_keys(const Layers *layers, KeyedChanges *changes, Ticks frontier)
 		return 0;
 	qsort(changes->times, changes->n, sizeof(Ticks), ticks_compare);
 	return recompute_written(&layers->view, &layers->shape, layers->batch, &written, frontier,
-							 NULL);
+							 &changed);
 }
 
 static int64
@@ -263,14 +270,15 @@ correct_keyed_layers(const Layers *layers, const Written *written, Ticks frontie
 static int64
 correct_grouped_layers(const Layers *layers, const Written *written, Ticks frontier, Written *seen)
 {
-	List *changed;
+	Changed changed;
 	int64 change;
 
 	(void) recompute_written(&layers->store, &layers->groups_shape, layers->groups, written,
 							 layers_reach(layers, frontier), &changed);
-	change = recompute_stretches(&layers->view, &layers->shape, layers->batch, NIL,
-								 stretches_of_stretches(&layers->shape, changed, frontier));
-	*seen = (Written){.times = written->times, .inserted = changed == NIL};
+	change = recompute_stretches(
+		&layers->view, &layers->shape, layers->batch, keys_above(layers->batch, changed.keys),
+		stretches_of_stretches(&layers->shape, changed.stretches, frontier));
+	*seen = (Written){.times = written->times, .inserted = changed.stretches == NIL};
 	return change;
 }
 
@@ -291,12 +299,14 @@ static int64
 correct_rows(const ContinuousView *view, const Shape *shape, Query *batch, const Written *written,
 			 Ticks frontier, Written *seen)
 {
+	Changed changed;
+
 	*seen = *written;
 	if (layers_has(shape))
 		return correct_layers(layers_of(view, shape, batch), written, frontier, seen);
 	if (shape->keyed)
 		return keyed_correct(view, shape->keyed, written, frontier, NULL);
-	return recompute_written(view, shape, batch, written, frontier, NULL);
+	return recompute_written(view, shape, batch, written, frontier, &changed);
 }
 
 /* Deletes the rows from an event time on; returns how many. */

@@ -193,7 +193,7 @@ values_of_keys(const Keyed *keyed, Oid table, HeapTuple *rows, int n)
 	List *keys = NIL;
 	ListCell *cell;
 
-	foreach (cell, keyed->keys)
+	foreach (cell, keyed->row_keys)
 	{
 		KeyValues *values = values_of_key(keyed, lfirst(cell), RelationGetDescr(rel), rows, n);
 
@@ -352,6 +352,19 @@ renew_states(const ContinuousView *view, const Keyed *keyed, HeapTuple *rows, in
 	return change;
 }
 
+static int64
+correct_sessions(const ContinuousView *view, const Keyed *keyed, const Written *written, int n,
+				 Ticks frontier)
+{
+	LateRows late = {.times = written->times, .n = n, .inserted = written->inserted};
+
+	if (!written->inserted)
+		late.rows = inputs_written(view, keyed, written, &late.nrows);
+	if (late.rows && late.nrows == 0)
+		return 0;
+	return keyed_sessions_correct(view, keyed, &late, frontier);
+}
+
 /* After rows were changed or deleted. */
 static int64
 correct_changed_states(const ContinuousView *view, const Keyed *keyed, const Written *written,
@@ -400,7 +413,7 @@ keyed_correct(const ContinuousView *view, const Keyed *keyed, const Written *wri
 	if (view->dedup_for > 0)
 		return keyed_expiry_correct(view, keyed, times, n, written->inserted, frontier);
 	if (keyed->sessions)
-		return keyed_sessions_correct(view, keyed, times, n, written->inserted, frontier);
+		return correct_sessions(view, keyed, written, n, frontier);
 	if (keyed->groups && written->inserted)
 		return correct_inserted_states(view, keyed, times, n, frontier);
 	if (keyed->groups)

@@ -7,8 +7,8 @@
  *   k    ├─────x───────┤                                       the row at x is gone: still one, or two, or shorter
  *
  * Which sessions are concerned is found as in a step (keyed_sessions.c): the key's sessions, as events from start to end, and the late rows
- * are joined to stretches, in each of which is at least one late row. Where rows are gone, their keys aren't known: so sessions with such an event
- * time in them count as late rows, of whatever key.
+ * are joined to stretches, in each of which is at least one late row. Where rows are gone, sessions with such an event time in them count as late
+ * rows: of the keys of these rows, or, where they aren't known, of whatever key.
  *
  *   stretches    k, from, to       no row of the key outside is within the gap of one inside
  *
@@ -102,36 +102,50 @@ sessions_as_rows(const Keyed *keyed, Oid mat, Ticks first, Ticks last)
 	return query;
 }
 
+/* If the keys are known, of rows with the inputs as their first columns those of these keys, and perhaps some more. */
+static Query *
+of_keys(const ContinuousView *view, const Keyed *keyed, const LateRows *late, Query *rows)
+{
+	if (late->rows)
+		keyed_restrict_to_keys(keyed, rows, view->mat, late->rows, late->nrows);
+	return rows;
+}
+
+static Query *
+inputs_at(const ContinuousView *view, const Keyed *keyed, const LateRows *late)
+{
+	return of_keys(view, keyed, late, keyed_inputs_at(keyed, late->times, late->n));
+}
+
 /* The late rows, and where rows may be gone, what stands for them. */
 static Query *
-late_rows(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n, bool inserted)
+late_rows(const ContinuousView *view, const Keyed *keyed, const LateRows *late)
 {
-	List *rows = list_make1(keyed_groups_rows(keyed, keyed_inputs_at(keyed, times, n)));
+	List *rows = list_make1(keyed_groups_rows(keyed, inputs_at(view, keyed, late)));
 
-	if (!inserted)
-		rows = lappend(rows, sessions_as_rows(keyed, view->mat, times[0], times[n - 1]));
+	if (!late->inserted)
+		rows = lappend(rows, of_keys(view, keyed, late,
+									 sessions_as_rows(keyed, view->mat, late->times[0],
+													  late->times[late->n - 1])));
 	return keyed_union(rows)->subquery;
 }
 
-/* The sessions of the late rows' keys, as events; range: those that can be within the gap of rows in there, NULL: all. */
+/* The sessions of the late rows' keys that can be within the gap of one of them, as events. */
 static List *
-sessions_of_keys(const ContinuousView *view, const Keyed *keyed, const Query *late,
-				 const Ticks *range, bool with_states)
+sessions_of_keys(const ContinuousView *view, const Keyed *keyed, const LateRows *late,
+				 const Query *rows, bool with_states)
 {
 	Oid type = keyed->stream.time_type;
-	Query *sessions = keyed_groups_states(keyed, view->mat, with_states);
+	Query *sessions =
+		of_keys(view, keyed, late, keyed_groups_states(keyed, view->mat, with_states));
+	Ticks first = ticks_minus(late->times[0], keyed->gap);
+	Ticks last = ticks_plus(late->times[late->n - 1], keyed->gap);
 
-	if (range)
-	{
-		Ticks first = ticks_minus(range[0], keyed->gap);
-		Ticks last = ticks_plus(range[1], keyed->gap);
-
-		add_condition(sessions,
-					  keyed_sessions_ends(keyed, slice_time_constant(type, first), false));
-		slice_add_bounds(sessions, (Var *) event_variable(keyed, keyed->session), NULL,
-						 slice_time_constant(type, last));
-	}
-	return keyed_with_keys_of(keyed, sessions, copyObject((Query *) late));
+	add_condition(sessions, keyed_sessions_ends(keyed, slice_time_constant(type, first), false));
+	slice_add_bounds(sessions, (Var *) event_variable(keyed, keyed->session), NULL,
+					 slice_time_constant(type, last));
+	return late->rows ? list_make1(sessions)
+					  : keyed_with_keys_of(keyed, sessions, copyObject((Query *) rows));
 }
 
 /* All stretches together. */
@@ -183,9 +197,10 @@ reach_of(const ContinuousView *view, const Keyed *keyed, const Query *stretches)
 
 /* The place of each of the sessions in the stretches. */
 static Query *
-places_in(const ContinuousView *view, const Keyed *keyed, Query *stretches, const Reach *reach)
+places_in(const ContinuousView *view, const Keyed *keyed, const LateRows *late, Query *stretches,
+		  const Reach *reach)
 {
-	Query *sessions = keyed_groups_states(keyed, view->mat, false);
+	Query *sessions = of_keys(view, keyed, late, keyed_groups_states(keyed, view->mat, false));
 	Query *query;
 
 	slice_add_bounds(sessions, (Var *) event_variable(keyed, keyed->session),
@@ -200,19 +215,22 @@ places_in(const ContinuousView *view, const Keyed *keyed, Query *stretches, cons
 
 /* The stream's rows in the stretches. */
 static List *
-rows_in(const Keyed *keyed, Query *stretches, const Reach *reach, Ticks frontier)
+rows_in(const ContinuousView *view, const Keyed *keyed, const LateRows *late, Query *stretches,
+		const Reach *reach, Ticks frontier)
 {
-	Query *inputs = keyed_inputs_between(keyed, reach->from, Min(reach->to, frontier));
+	Query *inputs = of_keys(view, keyed, late,
+							keyed_inputs_between(keyed, reach->from, Min(reach->to, frontier)));
 
 	return keyed_within(keyed, keyed_groups_rows(keyed, inputs), KEYED_TIME_COLUMN, stretches);
 }
 
 static int64
-replace_sessions(const ContinuousView *view, const Keyed *keyed, Query *stretches,
-				 const Reach *reach, Ticks frontier)
+replace_sessions(const ContinuousView *view, const Keyed *keyed, const LateRows *late,
+				 Query *stretches, const Reach *reach, Ticks frontier)
 {
-	Places places = keyed_places(view, places_in(view, keyed, copyObject(stretches), reach));
-	int64 written = keyed_states_write(view, keyed, rows_in(keyed, stretches, reach, frontier));
+	Places places = keyed_places(view, places_in(view, keyed, late, copyObject(stretches), reach));
+	int64 written =
+		keyed_states_write(view, keyed, rows_in(view, keyed, late, stretches, reach, frontier));
 
 	keyed_delete_places(view, &places);
 	return written - places.n;
@@ -220,44 +238,51 @@ replace_sessions(const ContinuousView *view, const Keyed *keyed, Query *stretche
 
 /* Rows that are known to be new, and join no two sessions. */
 static int64
-add_rows(const ContinuousView *view, const Keyed *keyed, const Query *late, const Ticks *times,
-		 int n)
+add_rows(const ContinuousView *view, const Keyed *keyed, const LateRows *late, const Query *rows)
 {
-	Ticks range[] = {times[0], times[n - 1]};
-	Query *input = keyed_inputs_at(keyed, times, n);
+	Query *input = inputs_at(view, keyed, late);
 
 	keys_restrict_to_written(input);
 	return keyed_states_write(
 		view, keyed,
-		lappend(sessions_of_keys(view, keyed, late, range, true), keyed_groups_rows(keyed, input)));
+		lappend(sessions_of_keys(view, keyed, late, rows, true), keyed_groups_rows(keyed, input)));
+}
+
+static KeyedLog *
+begin_log(const ContinuousView *view, const Keyed *keyed, const LateRows *late, const Reach *reach)
+{
+	KeyedTouched touched = {.rows = late->rows,
+							.n = late->nrows,
+							.bounded = true,
+							.from = reach->from,
+							.to = reach->to};
+
+	if (late->inserted)
+		touched.input = inputs_at(view, keyed, late);
+	return keyed_log_begin(view, keyed, &touched);
 }
 
 int64
-keyed_sessions_correct(const ContinuousView *view, const Keyed *keyed, const Ticks *times, int n,
-					   bool inserted, Ticks frontier)
+keyed_sessions_correct(const ContinuousView *view, const Keyed *keyed, const LateRows *late,
+					   Ticks frontier)
 {
-	Ticks range[] = {times[0], times[n - 1]};
-	Query *late = late_rows(view, keyed, times, n, inserted);
-	List *sessions = sessions_of_keys(view, keyed, late, inserted ? range : NULL, false);
-	Query *stretches = stretches_of(keyed, lappend(sessions, copyObject(late)));
+	Query *rows = late_rows(view, keyed, late);
+	List *sessions = sessions_of_keys(view, keyed, late, rows, false);
+	Query *stretches = stretches_of(keyed, lappend(sessions, copyObject(rows)));
 	Reach reach = reach_of(view, keyed, stretches);
-	bool new = inserted &&keyed_written_are_new(view, times, n);
-	KeyedTouched touched;
+	bool new = late->inserted &&keyed_written_are_new(view, late->times, late->n);
 	KeyedLog *log;
 	int64 change;
 
-	if (!inserted)
+	if (!late->inserted)
 		keyed_written_anywhere(view);
 	if (!reach.found)
 		return 0;
-	touched = (KeyedTouched){.bounded = true, .from = reach.from, .to = reach.to};
-	if (inserted)
-		touched.input = keyed_inputs_at(keyed, times, n);
-	log = keyed_log_begin(view, keyed, &touched);
+	log = begin_log(view, keyed, late, &reach);
 	if (new &&reach.joined <= 1 && keys_are_of_heaps(&keyed->stream))
-		change = add_rows(view, keyed, late, times, n);
+		change = add_rows(view, keyed, late, rows);
 	else
-		change = replace_sessions(view, keyed, stretches, &reach, frontier);
+		change = replace_sessions(view, keyed, late, stretches, &reach, frontier);
 	keyed_log_end(log);
 	return change;
 }

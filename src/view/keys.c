@@ -442,6 +442,49 @@ keys_run_on_rows(Query *query, Oid role, Tuplestorestate *rows, TupleDesc column
 	return run_query(query, tuplestore_environment(rows, columns), role);
 }
 
+/* The one of these keys that is this column of the rows which they are of, and is compared alike; NULL: none. */
+static const KeyValues *
+key_below(const List *keys, const KeyColumn *column)
+{
+	Var *variable = (Var *) column->expression;
+	ListCell *cell;
+
+	foreach (cell, keys)
+	{
+		const KeyValues *key = lfirst(cell);
+
+		if (IsA(variable, Var) && variable->varattno == key->column &&
+			equal(key->equality, keys_operator_name(column->clause->eqop)))
+			return key;
+	}
+	return NULL;
+}
+
+List *
+keys_above(Query *batch, const List *keys)
+{
+	List *above = NIL;
+	ListCell *cell;
+
+	if (keys == NIL)
+		return NIL;
+	foreach (cell, key_columns(batch))
+	{
+		const KeyColumn *column = lfirst(cell);
+		const KeyValues *below = key_below(keys, column);
+		KeyValues *key;
+
+		if (below == NULL)
+			continue;
+		key = palloc(sizeof(KeyValues));
+		*key = *below;
+		key->column = column->column;
+		key->expression = column->expression;
+		above = lappend(above, key);
+	}
+	return above;
+}
+
 /* ---- the restriction ----------------------------------------------------------------------------------- */
 
 Expr *

@@ -36,6 +36,12 @@ extern List *keys_of_rows(Query *batch, const Shape *shape, Oid owner, Tuplestor
 						  TupleDesc columns, bool *none);
 
 /*
+ * The keys of a query's result that change if rows with these keys do of the table that it reads, of which their columns are: NIL where its
+ * windows aren't partitioned by any of them.
+ */
+extern List *keys_above(Query *batch, const List *keys);
+
+/*
  * What a query over the stream, which is used up, gives for these rows of it instead, run with the rights of role; *type: of what it
  * gives. NULL: it asks for more than they have.
  */

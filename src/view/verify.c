@@ -2,9 +2,12 @@
  * verify.c: is the view what its batch query returns?
  *
  * One statement, so one snapshot, reads the view twice: as it is answered, and under an alias that
- * the planner hook leaves alone for as long as this function plans. The difference both ways, EXCEPT
+ * the planner hook leaves alone for as long as this function plans. The difference both ways, that of EXCEPT
  * ALL, is the answer; it has no rows when all is well. Sums of floats are exact on both sides, whatever the
  * session's setting.
+ *
+ * EXCEPT ALL twice would compare all rows twice, and keep both results for that. So rows of the one side count 1 and those of the other -1, and of
+ * equal ones, by GROUP BY, what is left is the difference: each query runs once, and its rows go into one aggregation.
  */
 #include "tidemark.h"
 
@@ -25,47 +28,64 @@
 PG_FUNCTION_INFO_V1(tidemark_verify);
 
 #define BATCH_ALIAS "tidemark batch query"
+#define SURPLUS "tidemark surplus" /* how many more of a row the batch query has */
 
-/* The view's columns, those of types that can't be compared as text. */
-static char *
-comparable_columns(Oid view)
+/* What is said of the view's columns: "name" and "name::text AS name" where it is of a type that can't be compared, and "d.name". */
+typedef struct Columns
+{
+	StringInfoData read;
+	StringInfoData names;
+} Columns;
+
+static bool
+is_comparable(Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+
+	return OidIsValid(entry->eq_opr) && OidIsValid(entry->lt_opr);
+}
+
+static Columns
+columns_of(Oid view)
 {
 	Relation rel = relation_open(view, AccessShareLock);
-	TupleDesc columns = RelationGetDescr(rel);
-	StringInfoData list;
+	TupleDesc type = RelationGetDescr(rel);
+	Columns columns;
 
-	initStringInfo(&list);
-	for (int i = 0; i < columns->natts; i++)
+	initStringInfo(&columns.read);
+	initStringInfo(&columns.names);
+	for (int i = 0; i < type->natts; i++)
 	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
+		Form_pg_attribute column = TupleDescAttr(type, i);
 		const char *name = quote_identifier(NameStr(column->attname));
-		TypeCacheEntry *type =
-			lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
-		bool comparable = OidIsValid(type->eq_opr) && OidIsValid(type->lt_opr);
 
-		appendStringInfo(&list, "%s%s%s", i ? ", " : "", name,
-						 comparable ? "" : "::pg_catalog.text AS ");
-		if (!comparable)
-			appendStringInfoString(&list, name);
+		appendStringInfo(&columns.read, ", %s", name);
+		if (!is_comparable(column->atttypid))
+			appendStringInfo(&columns.read, "::pg_catalog.text AS %s", name);
+		appendStringInfo(&columns.names, "%sd.%s", i ? ", " : "", name);
 	}
 	relation_close(rel, AccessShareLock);
-	return list.data;
+	return columns;
 }
 
 static char *
 difference_query(Oid view)
 {
-	char *columns = comparable_columns(view);
+	Columns columns = columns_of(view);
+	char *read = columns.read.data;
+	char *names = columns.names.data;
 	char *name =
 		quote_qualified_identifier(get_namespace_name(get_rel_namespace(view)), get_rel_name(view));
 
-	return psprintf("WITH batch AS MATERIALIZED (SELECT %s FROM %s AS \"%s\"), "
-					"answer AS MATERIALIZED (SELECT %s FROM %s AS answer) "
-					"SELECT 'missing'::pg_catalog.text, pg_catalog.to_jsonb(d.*) "
-					"FROM (SELECT * FROM batch EXCEPT ALL SELECT * FROM answer) d "
-					"UNION ALL SELECT 'unexpected', pg_catalog.to_jsonb(d.*) "
-					"FROM (SELECT * FROM answer EXCEPT ALL SELECT * FROM batch) d",
-					columns, name, BATCH_ALIAS, columns, name);
+	return psprintf("SELECT CASE WHEN d.\"" SURPLUS "\" > 0 THEN 'missing' ELSE 'unexpected' END, "
+					"pg_catalog.to_jsonb(r.*) "
+					"FROM (SELECT pg_catalog.sum(\"" SURPLUS "\") AS \"" SURPLUS "\", %s FROM ("
+					"SELECT 1 AS \"" SURPLUS "\"%s FROM %s AS \"" BATCH_ALIAS "\" UNION ALL "
+					"SELECT -1%s FROM %s AS answer) d GROUP BY %s "
+					"HAVING pg_catalog.sum(\"" SURPLUS "\") <> 0) d, LATERAL (SELECT %s) r, "
+					"pg_catalog.generate_series(1, pg_catalog.abs(d.\"" SURPLUS "\")) "
+					"ORDER BY 1",
+					names, read, name, read, name, names, names);
 }
 
 static void
