@@ -237,6 +237,9 @@ look(Call *call)
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		leave_after_error(call);
+		/* Whoever drops the subscription takes the log along, from under a look that has still seen it. */
+		if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
+			subscription_require(call->name, GetLatestSnapshot(), &call->subscription);
 		ReThrowError(error);
 	}
 	PG_END_TRY();
