@@ -64,9 +64,9 @@
  * Ahead of the views by so many records, the worker gives way to the maintainer: batches get smaller, and after each it waits for as
  * long as that took, longer the further it is ahead. Beyond the greatest it goes on at its full rate: the views won't come after it soon.
  */
-#define GIVE_WAY_RECORDS 20000
+#define GIVE_WAY_RECORDS 80000
 #define GIVE_WAY_LONGEST 4 /* times */
-#define GIVE_WAY_GREATEST (50 * GIVE_WAY_RECORDS)
+#define GIVE_WAY_GREATEST 1000000
 #define GIVE_WAY_BATCH 5000
 
 /* Positions that are committed, not yet known to be flushed. */
