@@ -55,5 +55,19 @@ DELETE FROM s WHERE c IN ('first', 'before', 'late') OR k = 2;
 SELECT differing();
 UPDATE s SET x = 1000, k = 5 WHERE k = 4;
 SELECT * FROM state();
+-- beside windows over the groups, too
+CREATE TABLE f (t timestamp, id int, n int);
+SELECT tidemark.create_stream('f', 't');
+CREATE VIEW f_firsts AS SELECT date_bin('10 s', t, '2024-01-01') AS w, (array_agg(n))[1] AS first, tidemark.last(n) AS last,
+       count(*) OVER (ORDER BY date_bin('10 s', t, '2024-01-01') RANGE '20 s' PRECEDING) AS beside
+  FROM (SELECT DISTINCT ON (id) * FROM f ORDER BY id, t) once GROUP BY 1;
+INSERT INTO f SELECT timestamp '2024-01-01' + i * interval '1 s', hashint4(i), i FROM generate_series(1, 49) i ORDER BY hashint4(i);
+INSERT INTO f VALUES ('2024-01-01 00:02', 0, 0);
+TABLE f_firsts ORDER BY w;
+SELECT tidemark.make_continuous('f_firsts');
+SELECT tidemark.wait_until_maintained('f_firsts');
+TABLE f_firsts ORDER BY w;
+SELECT * FROM tidemark.verify('f_firsts');
+DROP TABLE f CASCADE;
 DROP TABLE s CASCADE;
 DROP FUNCTION differing, state;

@@ -504,7 +504,8 @@ collect_results(Node *node, void *arg)
 
 	if (node == NULL || inputs_find(*results, node) != 0)
 		return false;
-	if (IsA(node, Aggref) || IsA(node, Var))
+	/* a first value is one result: its order is completed where it is recognised */
+	if (IsA(node, Aggref) || IsA(node, Var) || first_value_call(node))
 	{
 		(void) inputs_add(results, (Expr *) node);
 		return false;
