@@ -93,7 +93,7 @@ typedef struct Merge
 	MemoryContext group;   /* of the rows of the current key */
 	Rows coming;		   /* of it */
 	int64 last_rank;	   /* of the last of them, among them */
-	Rows pool;			   /* those, and the stored ones */
+	Rows pool;			   /* those, and the stored ones; empty between keys */
 
 	Row *whole; /* the arrival's keys, sorted, each once; NULL: none are given */
 	int nwhole;
@@ -496,16 +496,13 @@ comes_again(const Merge *self, const Row *stored)
 	return low < arrival->ntimes && arrival->times[low] == time;
 }
 
-/* Merges the rows of a key that have come (there may be none) with those that are stored. */
+/* Merges the rows of a key that have come (there may be none) with those that are stored, which are in the pool. */
 static void
-merge_pool(Merge *self, const Row *key)
+merge_pool(Merge *self)
 {
 	bool any_again = false;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(self->group);
 
-	self->pool.n = 0;
-	fetch_stored(self, key);
-	old = MemoryContextSwitchTo(self->group);
 	for (int i = 0; i < self->pool.n; i++)
 		any_again |= self->pool.rows[i].again = comes_again(self, &self->pool.rows[i]);
 	for (int i = 0; i < self->coming.n; i++)
@@ -518,28 +515,35 @@ merge_pool(Merge *self, const Row *key)
 	write_changes(self);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(self->group);
+	self->pool.n = 0;
 }
 
-/* In the table with one row a key, which nothing overtakes, and none of which comes again. */
+/* In a table with one row a key, which nothing overtakes, and none of which comes again, a row that is there stays. */
 static bool
-is_there_already(Merge *self, const Row *key)
+stored_row_stays(const Merge *self)
 {
 	return self->keyed->in_arrival_order && self->keyed->limit == 1 && self->keys.n > 0 &&
-		   self->arrival->ntimes == 0 && self->whole == NULL && is_stored(self, key);
+		   self->arrival->ntimes == 0 && self->whole == NULL;
 }
 
 static void
 finish_key(Merge *self)
 {
+	const Row *key = &self->coming.rows[0];
 	MemoryContext old;
+	bool is_there = false;
 
 	if (self->coming.n == 0)
 		return;
 	old = MemoryContextSwitchTo(self->context);
-	if (!is_there_already(self, &self->coming.rows[0]))
-		merge_pool(self, &self->coming.rows[0]);
+	if (stored_row_stays(self))
+		is_there = is_stored(self, key);
 	else
+		fetch_stored(self, key);
+	if (is_there)
 		MemoryContextReset(self->group);
+	else
+		merge_pool(self);
 	self->coming.n = 0;
 	if (self->whole)
 		self->next_whole++;
@@ -552,7 +556,8 @@ finish_gone_key(Merge *self)
 {
 	MemoryContext old = MemoryContextSwitchTo(self->context);
 
-	merge_pool(self, &self->whole[self->next_whole++]);
+	fetch_stored(self, &self->whole[self->next_whole++]);
+	merge_pool(self);
 	MemoryContextSwitchTo(old);
 }
 
