@@ -152,11 +152,18 @@ delete_expired(const ContinuousView *view, const Keyed *keyed, Ticks from, Ticks
 							   NULL);
 }
 
-/* Up to where the table doesn't need entries: after a step to there, and for the log of that step. */
+/* Up to where the table doesn't need entries when the frontier is there: none of them hides one that is shown. */
+static Ticks
+needless_to(const ContinuousView *view, Ticks frontier)
+{
+	return ticks_minus(ticks_minus(frontier, view->dedup_for), view->dedup_for);
+}
+
+/* The same after a step to there, with what the log of that step needs. */
 static Ticks
 unknown_to(const ContinuousView *view, const Keyed *keyed, Ticks to)
 {
-	Ticks known = ticks_minus(ticks_minus(to, view->dedup_for), view->dedup_for);
+	Ticks known = needless_to(view, to);
 
 	return keyed_log_is_followed(view, keyed) ? Min(known, ticks_minus(keyed_log_begins(view), 1))
 											  : known;
@@ -240,13 +247,12 @@ take_in_anew(const ContinuousView *view, const Keyed *keyed, Ticks frontier)
 	KeyedLog *log = keyed_log_begin(view, keyed, &all);
 	int64 change =
 		-materialised_delete(view, keyed->stream.time_type, TICKS_MIN, TICKS_MAX, NIL, NULL);
-	Ticks known = ticks_minus(ticks_minus(frontier, view->dedup_for), view->dedup_for);
 
 	CommandCounterIncrement();
 	change += materialised_receive(
 		view, materialised_run,
 		entries_of(view, keyed, list_make1(keyed_inputs_between(keyed, TICKS_MIN, frontier)),
-				   constant_after(keyed, known)));
+				   constant_after(keyed, needless_to(view, frontier))));
 	keyed_log_end(log);
 	return change;
 }
