@@ -1,6 +1,8 @@
 /*
- * window_arguments.c: what our window functions are called with. They see each row once, in the window's order, and keep what they have to
- * know of those before it in the partition's memory.
+ * window_arguments.c: what our window functions are called with.
+ *
+ * They see each row of a partition once, in the window's order, and keep what they have to know of those before it in the partition's
+ * memory. So the rows before the current one are given back as it goes: a partition of any length takes no more memory for that.
  */
 #include "tidemark.h"
 
